@@ -1,0 +1,33 @@
+# What the tests need is pinned here or in tools/go.mod and tests/e2e's lock file.
+GO    ?= go
+TOOL   = $(GO) tool -modfile=tools/go.mod
+FUZZ  ?= 30s
+
+.PHONY: test lint fuzz bench setup fmt
+
+test: setup
+	$(GO) test -race -timeout 20m ./...
+
+# setup installs what the tests use beside Go. On a machine that has it all it does nothing.
+setup:
+	bash e2e/setup
+
+lint:
+	@out=$$($(TOOL) gofumpt -l .); if [ -n "$$out" ]; then echo "make fmt would change:"; echo "$$out"; exit 1; fi
+	$(GO) vet ./...
+	$(TOOL) staticcheck ./...
+
+fmt:
+	$(TOOL) gofumpt -w .
+
+fuzz:
+	$(GO) test -run '^$$' -fuzz FuzzPath -fuzztime $(FUZZ) ./superoffice
+	$(GO) test -run '^$$' -fuzz FuzzReadArguments -fuzztime $(FUZZ) ./superoffice
+	$(GO) test -run '^$$' -fuzz FuzzAnswer -fuzztime $(FUZZ) ./outcome
+	$(GO) test -run '^$$' -fuzz FuzzCookie -fuzztime $(FUZZ) ./auth/session
+	$(GO) test -run '^$$' -fuzz FuzzParsePrivateKey -fuzztime $(FUZZ) ./auth/systemuser
+	$(GO) test -run '^$$' -fuzz FuzzCaddyfile -fuzztime $(FUZZ) .
+
+# bench measures the stages; what is measured of the whole path stands in docs/performance.md.
+bench:
+	$(GO) test -run '^$$' -bench . -benchmem ./...

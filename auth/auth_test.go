@@ -1,0 +1,226 @@
+package auth
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestASecretShowsInNoFormat(t *testing.T) {
+	t.Parallel()
+	type holder struct{ Token Secret }
+	h := holder{NewSecret("canary")}
+	text, _ := h.Token.MarshalText()
+	for _, shown := range []string{fmt.Sprint(h), fmt.Sprintf("%+v %#v %s %q %x", h, h, h.Token, h.Token, h.Token), string(text)} {
+		if strings.Contains(shown, "canary") || strings.Contains(shown, "63616e617279") {
+			t.Error(shown)
+		}
+	}
+	if !h.Token.Equal("canary") || h.Token.Equal("") || (Secret{}).Equal("") {
+		t.Error("comparing")
+	}
+}
+
+func TestATenantsFileIsReadStrictlyAndItsErrorsHoldNoSecret(t *testing.T) {
+	t.Parallel()
+	good := `{"tenants":[{"tenant":"cust12345","name":"Uno","connections":[612,"crm"],"system_token":"canary","resync_all":"confirm"},{"tenant":"Cust2","connections":[],"suspended":true},{"tenant":"Cust3"}]}`
+	tenants, err := ParseTenants([]byte(good))
+	if err != nil {
+		t.Fatal(err)
+	}
+	uno := tenants["Cust12345"]
+	if !uno.Connections.CRM || !uno.Connections.admits(612) || uno.Connections.admits(613) || uno.SystemToken.Reveal() != "canary" || uno.ResyncAll != Confirm {
+		t.Errorf("%+v", uno)
+	}
+	if tenants["Cust2"].Connections.admits(612) || !tenants["Cust2"].Suspended || !tenants["Cust3"].Connections.admits(612) {
+		t.Error("an empty list allows something, or none does not allow all")
+	}
+	for raw, want := range map[string]string{
+		``: "line 1", `{}`: `no "tenants"`, `{"tenants":[`: "line 1", "{\n\"tenants\":[{\"tenant\":\"Cust1\",\"system_token\":{\"canary\":1}}]}": "line 2",
+		`{"tenants":[{"tenant":"X"}]}`: "Cust12345", `{"tenants":[{"tenant":"Cust1"},{"tenant":"CUST1"}]}`: "twice", `{"tenants":[],"canary":1}`: "unknown field",
+		`{"tenants":[{"tenant":"Cust1","connections":[0]}]}`: "positive", `{"tenants":[{"tenant":"Cust1","resync_all":"x"}]}`: "deny, confirm or allow", `{"tenants":[]} x`: "closing brace",
+	} {
+		_, err := ParseTenants([]byte(raw))
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", raw, err, want)
+		}
+	}
+}
+
+func FuzzParseTenants(f *testing.F) {
+	f.Add([]byte(`{"tenants":[{"tenant":"Cust1","connections":["crm",1]}]}`))
+	f.Fuzz(func(_ *testing.T, raw []byte) { _, _ = ParseTenants(raw) })
+}
+
+func TestFetchMetadataAndOriginHaveToAgree(t *testing.T) {
+	t.Parallel()
+	origins, bad := NewOrigins("https://pages.example", "http://localhost:3000")
+	if bad != "" {
+		t.Fatal(bad)
+	}
+	for _, c := range []struct {
+		host         string
+		tls          bool
+		origin, site string
+		want         bool
+	}{
+		{"gate.example", true, "https://gate.example", "same-origin", true},
+		{"gate.example", true, "", "same-origin", true},
+		{"gate.example", true, "", "", true},
+		{"gate.example", true, "http://gate.example", "", false},
+		{"gate.example", true, "https://gate.example:8443", "", false},
+		{"gate.example", true, "https://gate.example", "cross-site", false},
+		{"gate.example", true, "https://gate.example", "same-site", false},
+		{"gate.example", true, "", "none", false},
+		{"gate.example", true, "null", "", false},
+		{"gate.example", true, "https://pages.example", "cross-site", true},
+		{"gate.example", true, "https://pages.example.evil", "cross-site", false},
+		{"gate.example", false, "https://gate.example", "same-origin", true},
+		{"gate.example", false, "http://gate.example", "", false},
+		{"localhost:8080", false, "http://localhost:8080", "same-origin", true},
+		{"[::1]:8080", false, "http://[::1]:8080", "same-origin", true},
+		{"127.evil.example", false, "http://127.evil.example", "", false},
+	} {
+		r := httptest.NewRequest(http.MethodPost, "/", nil)
+		r.Host = c.host
+		r.TLS = nil
+		if c.tls {
+			r.TLS = new(tls.ConnectionState)
+		}
+		if c.origin != "" {
+			r.Header.Set("Origin", c.origin)
+		}
+		if c.site != "" {
+			r.Header.Set("Sec-Fetch-Site", c.site)
+		}
+		if got := origins.Admits(r); got != c.want {
+			t.Errorf("%+v: %v", c, got)
+		}
+	}
+	for _, bad := range []string{"http://pages.example", "*", "https://*.example", "https://A.example", "https://a.example/", "null", "pages.example", "https://a@b"} {
+		if _, found := NewOrigins(bad); found != bad {
+			t.Errorf("%s is taken for an origin", bad)
+		}
+	}
+}
+
+func TestACredentialIsMintedOnceForAllWhoWaitAndRenewedAheadOfItsEnd(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		keeper := NewKeeper(nil)
+		var mints atomic.Int32
+		mint := func(context.Context) (Credential, *Refusal) {
+			time.Sleep(15 * time.Second) // a slow provider, in the test's own time
+			n := mints.Add(1)
+			return Credential{Kind: SOTicket, Value: NewSecret(fmt.Sprint("ticket", n)), Expires: time.Now().Add(time.Hour)}, nil
+		}
+		var callers sync.WaitGroup
+		for range 200 {
+			callers.Go(func() {
+				if c, refusal := keeper.Get(t.Context(), "k", mint); refusal != nil || c.Value.Reveal() != "ticket1" {
+					t.Error(c.Value.Reveal(), refusal)
+				}
+			})
+		}
+		callers.Wait()
+		time.Sleep(50 * time.Minute)
+		began := time.Now()
+		if c, refusal := keeper.Get(t.Context(), "k", mint); refusal != nil || c.Value.Reveal() != "ticket1" || time.Since(began) > 0 {
+			t.Error("the caller that notices waits for the renewal")
+		}
+		time.Sleep(time.Minute)
+		if c, _ := keeper.Get(t.Context(), "k", mint); c.Value.Reveal() != "ticket2" || mints.Load() != 2 {
+			t.Errorf("%s after %d mints", c.Value.Reveal(), mints.Load())
+		}
+	})
+}
+
+func TestAFailedMintKeepsWhatIsValidAndBacksOff(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		keeper := NewKeeper(nil)
+		var tries int
+		down := false
+		mint := func(context.Context) (Credential, *Refusal) {
+			tries++
+			if down {
+				return Credential{}, Refuse(CredentialUnavailable, errors.New("down"))
+			}
+			return Credential{Value: NewSecret("t"), Expires: time.Now().Add(time.Hour)}, nil
+		}
+		get := func() *Refusal { _, refusal := keeper.Get(t.Context(), "k", mint); return refusal }
+		if get() != nil {
+			t.Fatal("first mint")
+		}
+		down = true
+		time.Sleep(55 * time.Minute)
+		for range 100 {
+			if get() != nil {
+				t.Fatal("a valid credential is withheld")
+			}
+		}
+		synctest.Wait()
+		if tries > 3 {
+			t.Errorf("%d tries at once", tries)
+		}
+		time.Sleep(10 * time.Minute)
+		if refusal := get(); refusal == nil || refusal.Reason != CredentialUnavailable {
+			t.Error("an expired credential is given out")
+		}
+		before := tries
+		for range 100 {
+			_ = get()
+		}
+		if tries > before+1 {
+			t.Errorf("%d more tries within the back-off", tries-before)
+		}
+		down = false
+		time.Sleep(time.Minute)
+		if get() != nil {
+			t.Error("not tried again")
+		}
+	})
+}
+
+func TestARefusedCredentialIsReplacedOnceAndAFreshOneNotAtAll(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		keeper := NewKeeper(nil)
+		mints := 0
+		mint := func(context.Context) (Credential, *Refusal) {
+			mints++
+			return Credential{Value: NewSecret(fmt.Sprint(mints)), Expires: time.Now().Add(time.Hour)}, nil
+		}
+		first, _ := keeper.Get(t.Context(), "k", mint)
+		time.Sleep(10 * time.Minute)
+		if !keeper.Refused("k", first) {
+			t.Error("an old credential that is refused is not replaced")
+		}
+		second, _ := keeper.Get(t.Context(), "k", mint)
+		if !keeper.Refused("k", first) {
+			t.Error("a caller with the replaced credential is turned away")
+		}
+		if again, _ := keeper.Get(t.Context(), "k", mint); !again.Same(second) || mints != 2 {
+			t.Errorf("%d mints", mints)
+		}
+		if keeper.Refused("k", second) {
+			t.Error("a fresh credential that is refused is minted again")
+		}
+		if _, refusal := keeper.Get(t.Context(), "k", mint); refusal == nil || refusal.Reason != UpstreamCredentialRefused || mints != 2 {
+			t.Errorf("%v after %d mints", refusal, mints)
+		}
+		time.Sleep(2 * time.Minute)
+		if _, refusal := keeper.Get(t.Context(), "k", mint); refusal != nil {
+			t.Error(refusal)
+		}
+	})
+}

@@ -1,0 +1,141 @@
+package auth
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+const (
+	// mintTimeout bounds one mint, whoever waits for it.
+	mintTimeout = 30 * time.Second
+
+	// refusedAge is how long a credential that was refused straight after its
+	// minting is not minted again.
+	refusedAge = time.Minute
+
+	firstBackoff = time.Second
+	maxBackoff   = 30 * time.Second
+)
+
+// Mint makes a credential. It is called once at a time for each key.
+type Mint func(context.Context) (Credential, *Refusal)
+
+// Keeper keeps credentials that many callers share: minted once, renewed ahead
+// of their end beside the request that noticed, handed to all who wait.
+type Keeper struct {
+	now func() time.Time
+
+	mu   sync.Mutex
+	kept map[string]*kept
+}
+
+type kept struct {
+	credential Credential
+	have       bool
+	minted     time.Time
+	flight     chan struct{} // closed when the mint that is under way is over
+	refusal    *Refusal      // of the last mint, until retry
+	retry      time.Time
+	failures   int
+}
+
+// NewKeeper makes a keeper that renews a credential when a fifth of its lifetime
+// is left. A nil now is the system's clock.
+func NewKeeper(now func() time.Time) *Keeper {
+	if now == nil {
+		now = time.Now
+	}
+	return &Keeper{now: now, kept: make(map[string]*kept)}
+}
+
+// Key names a credential: a tuple of parts, each of which may hold anything.
+func Key(parts ...string) string { return digest(parts...) }
+
+// Get gives the credential kept under key, minting it if there is none that is
+// valid. It waits for a mint no longer than ctx; the mint itself goes on.
+func (k *Keeper) Get(ctx context.Context, key string, mint Mint) (Credential, *Refusal) {
+	for {
+		k.mu.Lock()
+		entry := k.kept[key]
+		if entry == nil {
+			entry = &kept{}
+			k.kept[key] = entry
+		}
+		now := k.now()
+		if entry.have && (entry.credential.Expires.IsZero() || now.Before(entry.credential.Expires)) {
+			credential := entry.credential
+			if k.due(entry, now) && entry.flight == nil && !now.Before(entry.retry) {
+				k.mint(ctx, entry, mint)
+			}
+			k.mu.Unlock()
+			return credential, nil
+		}
+		if entry.flight == nil {
+			if entry.refusal != nil && now.Before(entry.retry) {
+				refusal := entry.refusal
+				k.mu.Unlock()
+				return Credential{}, refusal
+			}
+			k.mint(ctx, entry, mint)
+		}
+		flight := entry.flight
+		k.mu.Unlock()
+		select {
+		case <-flight:
+		case <-ctx.Done():
+			return Credential{}, Refuse(CredentialUnavailable, ctx.Err()).After(time.Second)
+		}
+	}
+}
+
+func (k *Keeper) due(entry *kept, now time.Time) bool {
+	if entry.credential.Expires.IsZero() {
+		return false
+	}
+	lifetime := entry.credential.Expires.Sub(entry.minted)
+	return now.After(entry.credential.Expires.Add(-lifetime / 5))
+}
+
+// mint starts a mint; k.mu is held.
+func (k *Keeper) mint(ctx context.Context, entry *kept, mint Mint) {
+	entry.flight = make(chan struct{})
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), mintTimeout)
+	go func() {
+		defer cancel()
+		credential, refusal := mint(ctx)
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		now := k.now()
+		if refusal != nil {
+			backoff := min(firstBackoff<<min(entry.failures, 5), maxBackoff)
+			entry.failures++
+			entry.refusal, entry.retry = refusal, now.Add(backoff/2+rand.N(backoff/2+1))
+		} else {
+			entry.credential, entry.have, entry.minted = credential, true, now
+			entry.refusal, entry.failures, entry.retry = nil, 0, time.Time{}
+		}
+		close(entry.flight)
+		entry.flight = nil
+	}()
+}
+
+// Refused tells that SuperOffice did not take the credential. It is dropped
+// unless another has replaced it already. One that was refused straight after
+// its minting is not replaced for a minute: its successor would be refused too.
+// It returns whether trying again with a new one makes sense.
+func (k *Keeper) Refused(key string, credential Credential) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	entry := k.kept[key]
+	if entry == nil || !entry.have || !entry.credential.Same(credential) {
+		return true
+	}
+	entry.have = false
+	if now := k.now(); now.Sub(entry.minted) < refusedAge {
+		entry.refusal, entry.retry = Refuse(UpstreamCredentialRefused, nil), now.Add(refusedAge)
+		return false
+	}
+	return true
+}

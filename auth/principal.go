@@ -1,0 +1,39 @@
+package auth
+
+import "github.com/caddy-erpsync/caddy-erpsync/superoffice"
+
+// Scheme names how a principal proved itself. The list is closed: it stands in
+// configuration and audit lines.
+type Scheme string
+
+const (
+	// BrowserSession is a session of the gateway's own, begun at SuperID.
+	BrowserSession Scheme = "session"
+	// JWT is a token of the partner's own identity provider.
+	JWT Scheme = "jwt"
+	// WebClientSession is the session cookie of SuperOffice's own web client
+	// with its XSRF token.
+	WebClientSession Scheme = "superoffice_session"
+	// BroughtBearer, BroughtTicket and BroughtBasic are SuperOffice credentials that the caller holds.
+	BroughtBearer Scheme = "bearer"
+	BroughtTicket Scheme = "soticket"
+	BroughtBasic  Scheme = "basic"
+)
+
+// Principal is who calls, after the proof.
+type Principal struct {
+	Scheme Scheme
+	// App is the name of the app that the principal calls for.
+	App string
+	// Tenant is the customer that the principal belongs to.
+	Tenant superoffice.Tenant
+	// ID names the principal for good: a person's UPN or logon name, or issuer#subject.
+	ID string
+	// AssociateID is the person's id in the tenant, 0 for a service.
+	AssociateID int
+	// Administrator tells that the person administers the tenant.
+	Administrator bool
+}
+
+// Person tells that the principal is somebody in SuperOffice rather than a service.
+func (p Principal) Person() bool { return p.Scheme != JWT }

@@ -1,0 +1,170 @@
+package auth
+
+import (
+	"net/http"
+	"time"
+)
+
+// Reason is the code of a refusal: stable, part of the product's face, a label
+// of metrics. The list is closed.
+type Reason string
+
+// What is wrong with the request itself.
+const (
+	PathNotCanonical     Reason = "path_not_canonical"
+	MethodNotAllowed     Reason = "method_not_allowed"
+	QueryNotUnderstood   Reason = "query_not_understood"
+	UpgradeRefused       Reason = "upgrade_refused"
+	EarlyData            Reason = "early_data"
+	BodyTooLarge         Reason = "body_too_large"
+	BodyIncomplete       Reason = "body_incomplete"
+	BodyNotUnderstood    Reason = "body_not_understood"
+	MediaTypeUnsupported Reason = "media_type_unsupported"
+)
+
+// Who calls.
+const (
+	CredentialMissing  Reason = "credential_missing"
+	CredentialInvalid  Reason = "credential_invalid"
+	SignInAgain        Reason = "sign_in_again"
+	CrossSite          Reason = "cross_site"
+	XSRFInvalid        Reason = "xsrf_invalid"
+	ProofUnavailable   Reason = "proof_unavailable"
+	SessionUnavailable Reason = "session_store_unavailable"
+)
+
+// What the principal may do.
+const (
+	TenantMismatch       Reason = "tenant_mismatch"
+	AppTokenMismatch     Reason = "app_token_mismatch"
+	AgentNotGranted      Reason = "agent_not_granted"
+	OperationNotGranted  Reason = "operation_not_granted"
+	TenantNotGranted     Reason = "tenant_not_granted"
+	TenantSuspended      Reason = "tenant_suspended"
+	PersonNotGranted     Reason = "person_not_granted"
+	ConnectionNotGranted Reason = "connection_not_granted"
+	ResyncAllDenied      Reason = "resync_all_denied"
+	ResyncAllUnconfirmed Reason = "resync_all_unconfirmed"
+	NoSystemToken        Reason = "no_system_token"
+	SwapUnavailable      Reason = "swap_unavailable"
+)
+
+// What stands between the decision and the answer.
+const (
+	TenantNotRunning          Reason = "tenant_not_running"
+	TenantUnknown             Reason = "tenant_unknown"
+	StateUnavailable          Reason = "state_unavailable"
+	HostNotTrusted            Reason = "host_not_trusted"
+	CredentialUnavailable     Reason = "credential_unavailable"
+	ConsentRequired           Reason = "consent_required"
+	UpstreamCredentialRefused Reason = "upstream_credential_refused"
+	UpstreamUnreachable       Reason = "upstream_unreachable"
+	UpstreamAnswerRefused     Reason = "upstream_answer_refused"
+	OutcomeUnknown            Reason = "outcome_unknown"
+	Internal                  Reason = "internal"
+)
+
+type refusalFace struct {
+	status int
+	detail string
+}
+
+// faces holds each reason's HTTP status and the sentence that a caller reads.
+// No sentence tells a caller who has not proved itself which app, tenant or
+// operation exists.
+var faces = map[Reason]refusalFace{
+	PathNotCanonical:     {http.StatusBadRequest, "The path is not spelled in the one way that is served: /api/v1/Agents/ErpSync/{operation}, with the tenant before /api Online, no percent-encoding and nothing else in it."},
+	MethodNotAllowed:     {http.StatusMethodNotAllowed, "Operations of the agent are called with POST."},
+	QueryNotUnderstood:   {http.StatusBadRequest, "The query may hold one $select, a list of property names with commas, and nothing else."},
+	UpgradeRefused:       {http.StatusBadRequest, "An operation of the agent cannot be upgraded to another protocol."},
+	EarlyData:            {http.StatusTooEarly, "The call arrived in TLS early data, which can be replayed. Send it again after the handshake."},
+	BodyTooLarge:         {http.StatusRequestEntityTooLarge, "The body is larger than the gateway takes."},
+	BodyIncomplete:       {http.StatusBadRequest, "The body did not arrive whole in time. Nothing was sent to SuperOffice."},
+	BodyNotUnderstood:    {http.StatusBadRequest, "The body cannot be understood for certain. Nothing was sent to SuperOffice."},
+	MediaTypeUnsupported: {http.StatusUnsupportedMediaType, "The body's content type is none that the gateway can read for certain."},
+
+	CredentialMissing:  {http.StatusUnauthorized, "The call carries no credential that is taken here."},
+	CredentialInvalid:  {http.StatusUnauthorized, "The credential did not prove itself."},
+	SignInAgain:        {http.StatusUnauthorized, "The session has ended. Sign in again."},
+	CrossSite:          {http.StatusForbidden, "The call comes from another site."},
+	XSRFInvalid:        {http.StatusForbidden, "X-XSRF-TOKEN is missing or is not this session's."},
+	ProofUnavailable:   {http.StatusServiceUnavailable, "SuperOffice could not be asked whose credential this is. Nothing was sent."},
+	SessionUnavailable: {http.StatusServiceUnavailable, "The session store gives no answer. You are still signed in; try again shortly."},
+
+	TenantMismatch:       {http.StatusForbidden, "The path names another tenant than the credential."},
+	AppTokenMismatch:     {http.StatusForbidden, "The SO-AppToken is not the app's."},
+	AgentNotGranted:      {http.StatusForbidden, "The app is not registered for the ErpSync agent."},
+	OperationNotGranted:  {http.StatusForbidden, "The app may not call this operation."},
+	TenantNotGranted:     {http.StatusForbidden, "The app is not approved for this tenant."},
+	TenantSuspended:      {http.StatusForbidden, "Calls for this tenant are suspended."},
+	PersonNotGranted:     {http.StatusForbidden, "This person may not call with a credential that is not their own."},
+	ConnectionNotGranted: {http.StatusForbidden, "The app may not resync this ERP connection in this tenant."},
+	ResyncAllDenied:      {http.StatusForbidden, "No key list means everything, and the app may not resync everything in this tenant."},
+	ResyncAllUnconfirmed: {http.StatusForbidden, "This would resync everything. Send the header ErpSync-Confirm: all to say that it is meant."},
+	NoSystemToken:        {http.StatusForbidden, "The tenant's administrator has not approved the app for a system user."},
+	SwapUnavailable:      {http.StatusForbidden, "This SuperOffice cannot turn a session into a token (User/currentToken)."},
+
+	TenantNotRunning:          {http.StatusServiceUnavailable, "SuperOffice says that the tenant is not running."},
+	TenantUnknown:             {http.StatusForbidden, "SuperOffice knows no such tenant in this environment."},
+	StateUnavailable:          {http.StatusServiceUnavailable, "SuperOffice does not tell where the tenant lives. Nothing was sent."},
+	HostNotTrusted:            {http.StatusBadGateway, "The tenant is said to live on a host that is not trusted. Nothing was sent."},
+	CredentialUnavailable:     {http.StatusServiceUnavailable, "No credential for the call can be had from SuperOffice now. Nothing was sent."},
+	ConsentRequired:           {http.StatusForbidden, "SuperOffice refuses the app's system user in this tenant. Its administrator has to approve the app again."},
+	UpstreamCredentialRefused: {http.StatusBadGateway, "SuperOffice refused the gateway's credential. Nothing was run."},
+	UpstreamUnreachable:       {http.StatusBadGateway, "SuperOffice could not be reached. Nothing was sent."},
+	UpstreamAnswerRefused:     {http.StatusBadGateway, "SuperOffice answered in a way that is not passed on."},
+	OutcomeUnknown:            {http.StatusBadGateway, "The call was sent and no answer came: it may have run. Look before you repeat it."},
+	Internal:                  {http.StatusInternalServerError, "The gateway failed. Nothing more is known here; the operator's log says why."},
+}
+
+// Reasons lists every reason there is.
+func Reasons() []Reason {
+	all := make([]Reason, 0, len(faces))
+	for reason := range faces {
+		all = append(all, reason)
+	}
+	return all
+}
+
+// Refusal is the gateway's own answer in place of SuperOffice's.
+type Refusal struct {
+	Reason Reason
+	// Status is the HTTP status.
+	Status int
+	// Detail is the sentence for the caller. It holds nothing that the caller
+	// did not send or may not know.
+	Detail string
+	// Pointer says where in the body, as a JSON pointer; "" says nothing.
+	Pointer string
+	// SignIn is where a browser signs in; "" says nothing.
+	SignIn string
+	// RetryAfter is when trying again makes sense; zero says nothing.
+	RetryAfter time.Duration
+	// Cause is for the operator's log alone. It never holds a secret.
+	Cause error
+}
+
+// Refuse makes a refusal with the reason's own status and sentence. The cause,
+// which may be nil, goes to the operator's log only.
+func Refuse(reason Reason, cause error) *Refusal {
+	face, ok := faces[reason]
+	if !ok {
+		face = faces[Internal]
+	}
+	return &Refusal{Reason: reason, Status: face.status, Detail: face.detail, Cause: cause}
+}
+
+// After says when to try again.
+func (r *Refusal) After(d time.Duration) *Refusal {
+	r.RetryAfter = d
+	return r
+}
+
+func (r *Refusal) Error() string {
+	if r.Cause == nil {
+		return string(r.Reason)
+	}
+	return string(r.Reason) + ": " + r.Cause.Error()
+}
+
+func (r *Refusal) Unwrap() error { return r.Cause }

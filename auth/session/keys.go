@@ -1,0 +1,193 @@
+// Package session keeps browser sessions: a cookie that nobody can guess or
+// forge, a record that opens with that cookie alone, and the store between them.
+package session
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+)
+
+// MinKey is the least number of bytes that a key has to have.
+const MinKey = 32
+
+const (
+	keyIDSize = 4
+	bitsSize  = 32
+	macSize   = 16
+)
+
+// ErrInvalid tells that a cookie or a sealed value was not made by any of the keys.
+var ErrInvalid = errors.New("not made by any of the keys")
+
+// Keys is a ring of secrets. The first seals and signs, all open and verify, so
+// that a key is replaced by putting the new one in front.
+type Keys struct{ ring []ringKey }
+
+type ringKey struct {
+	id     [keyIDSize]byte
+	secret []byte
+	mac    []byte
+}
+
+// NewKeys takes secrets of at least MinKey bytes. Errors name the key by its
+// place, counted from 1, and never hold it.
+func NewKeys(secrets ...[]byte) (*Keys, error) {
+	if len(secrets) == 0 {
+		return nil, errors.New("no key")
+	}
+	keys := &Keys{}
+	for i, secret := range secrets {
+		if len(secret) < MinKey {
+			return nil, fmt.Errorf("key %d has %d bytes, want at least %d", i+1, len(secret), MinKey)
+		}
+		key := ringKey{secret: secret, mac: derive(secret, "erpsync cookie")}
+		copy(key.id[:], derive(secret, "erpsync key id"))
+		for j, other := range keys.ring {
+			if other.id == key.id {
+				return nil, fmt.Errorf("key %d is the same as key %d", i+1, j+1)
+			}
+		}
+		keys.ring = append(keys.ring, key)
+	}
+	return keys, nil
+}
+
+// derive gives 32 bytes that belong to one purpose and one tuple of parts.
+func derive(secret []byte, purpose string, parts ...string) []byte {
+	key, err := hkdf.Key(sha256.New, secret, nil, string(tuple(purpose, parts)), 32)
+	if err != nil {
+		panic(err) // only for lengths that SHA-256 cannot give
+	}
+	return key
+}
+
+// tuple writes the parts with their lengths, so that no two tuples have the same bytes.
+func tuple(purpose string, parts []string) []byte {
+	out := binary.AppendUvarint(nil, uint64(len(purpose)))
+	out = append(out, purpose...)
+	for _, part := range parts {
+		out = binary.AppendUvarint(out, uint64(len(part)))
+		out = append(out, part...)
+	}
+	return out
+}
+
+func aead(key []byte) cipher.AEAD {
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		panic(err) // only for lengths that derive does not give
+	}
+	gcm, err := cipher.NewGCMWithRandomNonce(block)
+	if err != nil {
+		panic(err)
+	}
+	return gcm
+}
+
+// Seal encrypts plaintext for a purpose and a tuple of parts. Open needs the same.
+func (k *Keys) Seal(purpose string, parts []string, plaintext []byte) string {
+	first := k.ring[0]
+	sealed := aead(derive(first.secret, purpose)).Seal(first.id[:], nil, plaintext, tuple(purpose, parts))
+	return base64.RawURLEncoding.EncodeToString(sealed)
+}
+
+// Open decrypts what Seal made with any key of the ring; the error is ErrInvalid.
+func (k *Keys) Open(purpose string, parts []string, sealed string) ([]byte, error) {
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(sealed)
+	if err != nil || len(raw) < keyIDSize {
+		return nil, ErrInvalid
+	}
+	for _, key := range k.ring {
+		if string(key.id[:]) != string(raw[:keyIDSize]) {
+			continue
+		}
+		plaintext, err := aead(derive(key.secret, purpose)).Open(nil, nil, raw[keyIDSize:], tuple(purpose, parts))
+		if err != nil {
+			return nil, ErrInvalid
+		}
+		return plaintext, nil
+	}
+	return nil, ErrInvalid
+}
+
+// Token is what a session's cookie holds: 256 random bits, from which the
+// record's place and key and the XSRF token follow. Nothing else opens the session.
+type Token struct {
+	bits [bitsSize]byte
+	key  [keyIDSize]byte
+	mac  [macSize]byte
+}
+
+// Issue makes the token of a new session.
+func (k *Keys) Issue() Token {
+	t := Token{key: k.ring[0].id}
+	_, _ = rand.Read(t.bits[:]) // never fails
+	copy(t.mac[:], sign(k.ring[0].mac, t.bits[:]))
+	return t
+}
+
+func sign(key, bits []byte) []byte {
+	mac := hmac.New(sha256.New, key)
+	mac.Write(bits)
+	return mac.Sum(nil)[:macSize]
+}
+
+// cookieLength is the length of every cookie value.
+var cookieLength = base64.RawURLEncoding.EncodedLen(keyIDSize + bitsSize + macSize)
+
+// Cookie is the value of the session's cookie.
+func (t Token) Cookie() string {
+	raw := append(append(append([]byte(nil), t.key[:]...), t.bits[:]...), t.mac[:]...)
+	return base64.RawURLEncoding.EncodeToString(raw)
+}
+
+// Parse takes a cookie's value apart. One that no key of the ring signed is
+// ErrInvalid, so that a forged cookie never reaches a store.
+func (k *Keys) Parse(cookie string) (Token, error) {
+	var raw [keyIDSize + bitsSize + macSize]byte
+	if len(cookie) != cookieLength {
+		return Token{}, ErrInvalid
+	}
+	if _, err := base64.RawURLEncoding.Strict().Decode(raw[:], []byte(cookie)); err != nil {
+		return Token{}, ErrInvalid
+	}
+	t := Token{key: [keyIDSize]byte(raw[:]), bits: [bitsSize]byte(raw[keyIDSize:]), mac: [macSize]byte(raw[keyIDSize+bitsSize:])}
+	for _, key := range k.ring {
+		if key.id == t.key && hmac.Equal(sign(key.mac, t.bits[:]), t.mac[:]) {
+			return t, nil
+		}
+	}
+	return Token{}, ErrInvalid
+}
+
+// Place is where the session's record is kept. It does not lead back to the token.
+func (t Token) Place() [sha256.Size]byte { return sha256.Sum256(t.bits[:]) }
+
+// XSRF is the session's XSRF token. It follows from the session and proves
+// nothing without its cookie.
+func (t Token) XSRF() string {
+	return base64.RawURLEncoding.EncodeToString(derive(t.bits[:], "erpsync xsrf"))
+}
+
+// CheckXSRF compares in constant time.
+func (t Token) CheckXSRF(value string) bool {
+	return hmac.Equal([]byte(t.XSRF()), []byte(value))
+}
+
+const recordPurpose = "erpsync session"
+
+func (t Token) seal(app, tenant string, plaintext []byte) []byte {
+	return aead(derive(t.bits[:], recordPurpose, app, tenant)).Seal(nil, nil, plaintext, nil)
+}
+
+func (t Token) open(app, tenant string, sealed []byte) ([]byte, error) {
+	return aead(derive(t.bits[:], recordPurpose, app, tenant)).Open(nil, nil, sealed, nil)
+}

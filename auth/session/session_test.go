@@ -1,0 +1,250 @@
+package session
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/caddy-erpsync/caddy-erpsync/auth"
+)
+
+func newKey(t testing.TB) []byte {
+	t.Helper()
+	key := make([]byte, MinKey)
+	if _, err := rand.Read(key); err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (c *clock) Now() time.Time { c.mu.Lock(); defer c.mu.Unlock(); return c.now }
+
+func (c *clock) advance(d time.Duration) { c.mu.Lock(); defer c.mu.Unlock(); c.now = c.now.Add(d) }
+
+func newManager(t testing.TB) (*Manager, *clock) {
+	t.Helper()
+	keys, err := NewKeys(newKey(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &clock{now: time.Now()}
+	return &Manager{Keys: keys, Store: NewMemory(0, c.Now), Idle: time.Hour, Lifetime: 3 * time.Hour, Now: c.Now}, c
+}
+
+func person() Session {
+	return Session{App: "portal", Tenant: "Cust12345", UPN: "tove@uno.example", Access: auth.NewSecret("canary-access"), Refresh: auth.NewSecret("canary-refresh")}
+}
+
+func TestASessionIsFoundByItsCookieAlone(t *testing.T) {
+	t.Parallel()
+	m, _ := newManager(t)
+	token, _, err := m.Start(t.Context(), person())
+	if err != nil {
+		t.Fatal(err)
+	}
+	parsed, err := m.Keys.Parse(token.Cookie())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := m.Load(t.Context(), parsed)
+	if err != nil || s.UPN != "tove@uno.example" || s.Access.Reveal() != "canary-access" {
+		t.Fatalf("%v %v", s.UPN, err)
+	}
+	if _, err := m.Load(t.Context(), m.Keys.Issue()); !errors.Is(err, ErrNotFound) {
+		t.Errorf("another token: %v", err)
+	}
+	if err := m.End(t.Context(), parsed); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.Load(t.Context(), parsed); !errors.Is(err, ErrNotFound) {
+		t.Errorf("after sign-out: %v", err)
+	}
+}
+
+type countingStore struct {
+	Store
+	gets int
+}
+
+func (c *countingStore) Get(ctx context.Context, p Place) (Record, error) {
+	c.gets++
+	return c.Store.Get(ctx, p)
+}
+
+func TestAForgedCookieIsRefusedWithoutAStoreRead(t *testing.T) {
+	t.Parallel()
+	m, _ := newManager(t)
+	store := &countingStore{Store: m.Store}
+	m.Store = store
+	good := m.Keys.Issue().Cookie()
+	foreign, _ := NewKeys(newKey(t))
+	for _, cookie := range []string{"", "x", strings.Repeat("A", cookieLength), good[:len(good)-1], good + "A", foreign.Issue().Cookie(), strings.Repeat("é", 35)} {
+		if _, err := m.Keys.Parse(cookie); !errors.Is(err, ErrInvalid) {
+			t.Errorf("%q: %v", cookie, err)
+		}
+	}
+	for i := range good {
+		flipped := []byte(good)
+		if flipped[i]++; string(flipped) == good {
+			continue
+		}
+		if _, err := m.Keys.Parse(string(flipped)); err == nil {
+			t.Errorf("byte %d changed and nobody noticed", i)
+		}
+	}
+	if store.gets != 0 {
+		t.Errorf("%d reads of the store for forged cookies", store.gets)
+	}
+}
+
+func TestAStolenStoreOpensNothing(t *testing.T) {
+	t.Parallel()
+	m, _ := newManager(t)
+	token, _, err := m.Start(t.Context(), person())
+	if err != nil {
+		t.Fatal(err)
+	}
+	record, _ := m.Store.Get(t.Context(), token.Place())
+	if bytes.Contains(record.Sealed, []byte("canary")) || bytes.Contains(record.Sealed, []byte("tove")) {
+		t.Error("the record holds its secrets in clear")
+	}
+	record.Tenant = "Cust54321"
+	if err := m.Store.Put(t.Context(), token.Place(), record); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.Load(t.Context(), token); !errors.Is(err, ErrNotFound) {
+		t.Errorf("a record that was moved to another tenant opens: %v", err)
+	}
+}
+
+func TestASessionEndsWhenIdleAndAtItsLifetime(t *testing.T) {
+	t.Parallel()
+	m, c := newManager(t)
+	idle, _, _ := m.Start(t.Context(), person())
+	used, _, _ := m.Start(t.Context(), person())
+	for range 3 {
+		c.advance(50 * time.Minute)
+		if _, err := m.Load(t.Context(), used); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := m.Load(t.Context(), idle); !errors.Is(err, ErrNotFound) {
+		t.Errorf("idle: %v", err)
+	}
+	c.advance(31 * time.Minute)
+	if _, err := m.Load(t.Context(), used); !errors.Is(err, ErrNotFound) {
+		t.Errorf("past its lifetime: %v", err)
+	}
+}
+
+func TestConcurrentUpdatesLoseNothing(t *testing.T) {
+	t.Parallel()
+	m, _ := newManager(t)
+	token, _, _ := m.Start(t.Context(), person())
+	var group sync.WaitGroup
+	for range 50 {
+		group.Go(func() {
+			if _, err := m.Update(t.Context(), token, func(s *Session) { s.AssociateID++ }); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	if s, _ := m.Load(t.Context(), token); s.AssociateID != 50 {
+		t.Errorf("%d of 50", s.AssociateID)
+	}
+}
+
+func TestTheXSRFTokenIsBoundToItsSession(t *testing.T) {
+	t.Parallel()
+	m, _ := newManager(t)
+	a, b := m.Keys.Issue(), m.Keys.Issue()
+	if !a.CheckXSRF(a.XSRF()) || a.CheckXSRF(b.XSRF()) || a.CheckXSRF("") {
+		t.Error("a foreign or empty token passes, or the session's own does not")
+	}
+}
+
+func TestAFullStoreRefusesNewSessionsAndKeepsTheOthers(t *testing.T) {
+	t.Parallel()
+	m, c := newManager(t)
+	m.Store = NewMemory(1, c.Now)
+	first, _, err := m.Start(t.Context(), person())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := m.Start(t.Context(), person()); !errors.Is(err, ErrFull) {
+		t.Errorf("second: %v", err)
+	}
+	if _, err := m.Load(t.Context(), first); err != nil {
+		t.Errorf("first: %v", err)
+	}
+	c.advance(2 * time.Hour)
+	if _, _, err := m.Start(t.Context(), person()); err != nil {
+		t.Errorf("after the first has expired: %v", err)
+	}
+}
+
+func TestAKeyIsReplacedByPuttingTheNewOneInFront(t *testing.T) {
+	t.Parallel()
+	old, fresh := newKey(t), newKey(t)
+	before, _ := NewKeys(old)
+	during, _ := NewKeys(fresh, old)
+	after, _ := NewKeys(fresh)
+	cookie := before.Issue().Cookie()
+	sealed := before.Seal("p", []string{"a"}, []byte("x"))
+	if _, err := during.Parse(cookie); err != nil {
+		t.Error(err)
+	}
+	if got, err := during.Open("p", []string{"a"}, sealed); err != nil || string(got) != "x" {
+		t.Error(err)
+	}
+	if _, err := during.Open("p", []string{"b"}, sealed); err == nil {
+		t.Error("opens with other parts")
+	}
+	if _, err := after.Parse(cookie); err == nil {
+		t.Error("a key that is gone still verifies")
+	}
+	for _, bad := range [][][]byte{{}, {old[:31]}, {old, old}} {
+		if _, err := NewKeys(bad...); err == nil {
+			t.Error("takes no key, a short key or the same key twice")
+		}
+	}
+}
+
+func FuzzCookie(f *testing.F) {
+	keys, _ := NewKeys(bytes.Repeat([]byte("k"), MinKey))
+	f.Add(keys.Issue().Cookie())
+	f.Add("")
+	f.Fuzz(func(t *testing.T, cookie string) {
+		if token, err := keys.Parse(cookie); err == nil && token.Cookie() != cookie {
+			t.Fatal("two spellings of one cookie")
+		}
+		_, _ = keys.Open("p", nil, cookie)
+	})
+}
+
+func BenchmarkLoad(b *testing.B) {
+	m, _ := newManager(b)
+	token, _, _ := m.Start(b.Context(), person())
+	cookie, xsrf := token.Cookie(), token.XSRF()
+	b.ReportAllocs()
+	for b.Loop() {
+		t, err := m.Keys.Parse(cookie)
+		if err != nil || !t.CheckXSRF(xsrf) {
+			b.Fatal(err)
+		}
+		if _, err := m.Load(b.Context(), t); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

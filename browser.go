@@ -1,0 +1,410 @@
+package erpsync
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+	"golang.org/x/oauth2"
+	"golang.org/x/sync/singleflight"
+
+	"github.com/caddy-erpsync/caddy-erpsync/auth"
+	"github.com/caddy-erpsync/caddy-erpsync/auth/session"
+	"github.com/caddy-erpsync/caddy-erpsync/auth/superid"
+	"github.com/caddy-erpsync/caddy-erpsync/superoffice"
+)
+
+// Browser lets people sign in with SuperID and keeps their sessions.
+type Browser struct {
+	// The app that people sign in to. Default: the only app there is.
+	App string `json:"app,omitempty"`
+	// Where the endpoints are: sign-in, callback, session, sign-out. Default: /erpsync.
+	// SuperOffice needs {origin}{prefix}/callback as a redirect address of the app.
+	Prefix string `json:"prefix,omitempty"`
+	// How long a session lives that is not used. Default: 8 h.
+	Idle caddy.Duration `json:"idle,omitempty"`
+	// How long a session lives at most. Default: 24 h.
+	Lifetime caddy.Duration `json:"lifetime,omitempty"`
+	// Other origins whose pages may call, with cookies (CORS), exactly as browsers write them.
+	Origins []string `json:"origins,omitempty"`
+
+	h        *Handler
+	client   *superid.Client
+	sessions *session.Manager
+	renewals singleflight.Group
+}
+
+const (
+	defaultPrefix = "/erpsync"
+
+	// Browsers take a cookie with this prefix from its own host over TLS alone,
+	// so that no sibling and nobody on the way can plant one.
+	sessionCookie = "__Host-erpsync"
+	attemptCookie = "__Host-erpsync-attempt"
+	xsrfCookie    = "XSRF-TOKEN"
+
+	attemptPurpose  = "erpsync attempt"
+	attemptLifetime = 10 * time.Minute
+
+	// renewAhead is how long before its end a person's token is renewed.
+	renewAhead = time.Minute
+)
+
+// shared is what outlives a configuration: the store and the key that opens its sessions.
+type shared struct {
+	store  *session.Memory
+	secret []byte
+}
+
+func (*shared) Destruct() error { return nil }
+
+var stores = caddy.NewUsagePool()
+
+func (b *Browser) provision(h *Handler) error {
+	b.h = h
+	app, err := h.onlyApp(b.App)
+	if err != nil {
+		return err
+	}
+	b.App = app
+	if b.client = h.apps[app].superid; b.client == nil {
+		return fmt.Errorf("app %s needs client_id and client_secret", app)
+	}
+	if b.Prefix == "" {
+		b.Prefix = defaultPrefix
+	}
+	if !strings.HasPrefix(b.Prefix, "/") || strings.ContainsAny(b.Prefix, "%?#;\\ ") || strings.Contains(b.Prefix, "//") {
+		return fmt.Errorf("prefix %q: want a plain path such as /erpsync", b.Prefix)
+	}
+	b.Prefix = strings.TrimSuffix(b.Prefix, "/")
+	if b.Idle < 0 || b.Lifetime < 0 {
+		return errors.New("idle, lifetime: below zero")
+	}
+	origins, bad := auth.NewOrigins(b.Origins...)
+	if bad != "" {
+		return fmt.Errorf("origins %q: want scheme://host[:port] in lower case, https beyond loopback", bad)
+	}
+	h.origins = pages{origins}
+
+	pooled := "memory " + h.environment.Base() + " " + h.apps[app].clientID
+	value, _, err := stores.LoadOrNew(pooled, func() (caddy.Destructor, error) {
+		return &shared{session.NewMemory(0, nil), []byte(newID() + newID())}, nil
+	})
+	if err != nil {
+		return err
+	}
+	h.release = append(h.release, func() { _, _ = stores.Delete(pooled) })
+	secrets := [][]byte{value.(*shared).secret}
+	if len(h.Keys) > 0 {
+		secrets = nil
+		for _, raw := range h.Keys {
+			key, err := newSecret("keys", raw, h.logger)
+			if err != nil {
+				return err
+			}
+			secrets = append(secrets, []byte(key.value.Reveal()))
+		}
+	}
+	keys, err := session.NewKeys(secrets...)
+	if err != nil {
+		return fmt.Errorf("keys: %w", err)
+	}
+	b.sessions = &session.Manager{Keys: keys, Store: value.(*shared).store, Idle: time.Duration(b.Idle), Lifetime: time.Duration(b.Lifetime)}
+	return nil
+}
+
+func (b *Browser) serves(path string) bool {
+	return b != nil && strings.HasPrefix(path, b.Prefix+"/")
+}
+
+// signInURL is where a page sends its person; "" where nobody can sign in.
+func (b *Browser) signInURL() string {
+	if b == nil {
+		return ""
+	}
+	return b.Prefix + "/sign-in"
+}
+
+func (b *Browser) serve(w http.ResponseWriter, r *http.Request) error {
+	h := w.Header()
+	id := requestID(r)
+	h.Set("ErpSync-Request-Id", id)
+	h.Set("Cache-Control", "no-store")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Frame-Options", "DENY")
+	b.h.origins.expose(w, r)
+	if b.h.origins.preflight(w, r) {
+		return nil
+	}
+	get, post := r.Method == http.MethodGet, r.Method == http.MethodPost
+	var refusal *auth.Refusal
+	switch path := r.URL.EscapedPath(); {
+	case path == b.Prefix+"/sign-in" && get:
+		refusal = b.signIn(w, r)
+	case path == b.Prefix+"/callback" && (get || post):
+		refusal = b.callback(w, r)
+	case path == b.Prefix+"/session" && get:
+		refusal = b.session(w, r)
+	case path == b.Prefix+"/sign-out" && post:
+		refusal = b.signOut(w, r)
+	case path == b.Prefix+"/sign-in", path == b.Prefix+"/callback", path == b.Prefix+"/session", path == b.Prefix+"/sign-out":
+		refusal = auth.Refuse(auth.MethodNotAllowed, nil)
+		refusal.Detail = "This endpoint is not called with that method."
+	default:
+		refusal = auth.Refuse(auth.PathNotCanonical, nil)
+		refusal.Status, refusal.Detail = http.StatusNotFound, "There is no such endpoint."
+	}
+	if refusal != nil {
+		if refusal.Cause != nil {
+			b.h.logger.Warn("sign-in endpoint refused", zap.String("request_id", id), zap.String("reason", string(refusal.Reason)), zap.Error(refusal.Cause))
+		}
+		writeProblem(w, id, refusal)
+	}
+	return nil
+}
+
+// attempt is a sign-in that has begun. It travels sealed in a cookie of the
+// browser that began it, so that nothing is stored for strangers.
+type attempt struct {
+	State    string             `json:"s"`
+	Nonce    string             `json:"n"`
+	Verifier string             `json:"v"`
+	Tenant   superoffice.Tenant `json:"t,omitempty"`
+	Return   string             `json:"r"`
+	Redirect string             `json:"u"`
+	Until    time.Time          `json:"e"`
+}
+
+func (a attempt) signIn() superid.SignIn {
+	return superid.SignIn{Tenant: a.Tenant, RedirectURI: a.Redirect, State: a.State, Nonce: a.Nonce, Verifier: a.Verifier}
+}
+
+// signIn sends the browser to SuperID.
+func (b *Browser) signIn(w http.ResponseWriter, r *http.Request) *auth.Refusal {
+	a := attempt{
+		State: newID(), Nonce: newID(), Verifier: oauth2.GenerateVerifier(), Return: localPath(r.URL.Query().Get("return")),
+		Redirect: auth.OwnOrigin(r) + b.Prefix + "/callback", Until: time.Now().Add(attemptLifetime),
+	}
+	if named := r.URL.Query().Get("tenant"); named != "" {
+		tenant, ok := superoffice.ParseTenant(named)
+		if !ok {
+			refusal := auth.Refuse(auth.QueryNotUnderstood, nil)
+			refusal.Detail = "tenant has the form Cust12345."
+			return refusal
+		}
+		a.Tenant = tenant
+	}
+	target, err := b.client.AuthorizeURL(a.signIn())
+	if err != nil {
+		return auth.Refuse(auth.Internal, err)
+	}
+	plain, err := json.Marshal(a)
+	if err != nil {
+		return auth.Refuse(auth.Internal, err)
+	}
+	// SuperID may post its answer from its own site, so the cookie has to come along from there.
+	setCookie(w, attemptCookie, b.sessions.Keys.Seal(attemptPurpose, []string{b.App}, plain), true, http.SameSiteNoneMode, attemptLifetime)
+	w.Header().Set("Location", target)
+	w.WriteHeader(http.StatusSeeOther)
+	return nil
+}
+
+// callback takes SuperID's answer and begins a session.
+func (b *Browser) callback(w http.ResponseWriter, r *http.Request) *auth.Refusal {
+	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
+	answer := r.URL.Query()
+	if r.Method == http.MethodPost {
+		if err := r.ParseForm(); err != nil {
+			return b.failed("The answer of SuperID cannot be read.", err)
+		}
+		answer = r.PostForm
+	}
+	var a attempt
+	sealed, err := onlyCookie(r, attemptCookie)
+	if err == nil {
+		var plain []byte
+		if plain, err = b.sessions.Keys.Open(attemptPurpose, []string{b.App}, sealed); err == nil {
+			err = json.Unmarshal(plain, &a)
+		}
+	}
+	clearCookie(w, attemptCookie, true)
+	if err != nil || time.Now().After(a.Until) || !auth.NewSecret(a.State).Equal(answer.Get("state")) {
+		return b.failed("This sign-in was not begun in this browser, or too long ago.", err)
+	}
+	if code := answer.Get("error"); code != "" {
+		return b.failed("SuperID did not sign in: "+superid.Clean(code)+".", errors.New(superid.Clean(answer.Get("error_description"))))
+	}
+	tokens, identity, err := b.client.Exchange(r.Context(), a.signIn(), answer.Get("code"))
+	var down *superid.Error
+	if errors.As(err, &down) && !down.Fatal {
+		return auth.Refuse(auth.ProofUnavailable, err).After(2 * time.Second)
+	} else if err != nil {
+		return b.failed("SuperID's answer did not prove itself.", err)
+	}
+	if grant, ok := b.h.apps[b.App].grants.Tenant(identity.Tenant); !ok {
+		return auth.Refuse(auth.TenantNotGranted, nil)
+	} else if grant.Suspended {
+		return auth.Refuse(auth.TenantSuspended, nil)
+	}
+	token, _, err := b.sessions.Start(r.Context(), session.Session{
+		App: b.App, Tenant: identity.Tenant, UPN: identity.UPN, AssociateID: identity.AssociateID, Administrator: identity.Administrator,
+		Access: tokens.Access, AccessExpires: tokens.Expires, Refresh: tokens.Refresh, API: identity.API,
+	})
+	if err != nil {
+		return auth.Refuse(auth.SessionUnavailable, err).After(time.Second)
+	}
+	setCookie(w, sessionCookie, token.Cookie(), true, http.SameSiteLaxMode, 0)
+	setCookie(w, xsrfCookie, token.XSRF(), false, http.SameSiteLaxMode, 0)
+	w.Header().Set("Location", a.Return)
+	w.WriteHeader(http.StatusSeeOther)
+	return nil
+}
+
+func (b *Browser) failed(detail string, cause error) *auth.Refusal {
+	refusal := auth.Refuse(auth.CredentialInvalid, cause)
+	refusal.Status, refusal.Detail, refusal.SignIn = http.StatusForbidden, detail, b.signInURL()
+	return refusal
+}
+
+// load finds the session of a request to the endpoints.
+func (b *Browser) load(r *http.Request) (session.Token, session.Session, *auth.Refusal) {
+	missing := auth.Refuse(auth.SignInAgain, nil)
+	missing.Detail, missing.SignIn = "Nobody is signed in.", b.signInURL()
+	cookie, err := onlyCookie(r, sessionCookie)
+	if err != nil || cookie == "" {
+		return session.Token{}, session.Session{}, missing
+	}
+	token, err := b.sessions.Keys.Parse(cookie)
+	if err != nil {
+		return token, session.Session{}, missing
+	}
+	s, err := b.sessions.Load(r.Context(), token)
+	switch {
+	case errors.Is(err, session.ErrUnavailable):
+		return token, s, auth.Refuse(auth.SessionUnavailable, err).After(time.Second)
+	case err != nil || s.App != b.App:
+		return token, s, missing
+	}
+	return token, s, nil
+}
+
+// session tells a page who is signed in.
+func (b *Browser) session(w http.ResponseWriter, r *http.Request) *auth.Refusal {
+	token, s, refusal := b.load(r)
+	if refusal != nil {
+		return refusal
+	}
+	return answerJSON(w, map[string]any{
+		"app": s.App, "tenant": s.Tenant, "user": s.UPN, "associate_id": s.AssociateID, "expires": b.sessions.Ends(s).UTC().Format(time.RFC3339), "xsrf": token.XSRF(),
+	})
+}
+
+// signOut ends the session here and the refresh token at SuperID.
+func (b *Browser) signOut(w http.ResponseWriter, r *http.Request) *auth.Refusal {
+	token, s, refusal := b.load(r)
+	if refusal != nil {
+		return refusal
+	}
+	if !b.h.origins.Admits(r) {
+		return auth.Refuse(auth.CrossSite, nil)
+	}
+	if sent := r.Header["X-Xsrf-Token"]; len(sent) != 1 || !token.CheckXSRF(sent[0]) {
+		return auth.Refuse(auth.XSRFInvalid, nil)
+	}
+	if err := b.sessions.End(r.Context(), token); err != nil {
+		return auth.Refuse(auth.SessionUnavailable, err).After(time.Second)
+	}
+	if err := b.client.Revoke(r.Context(), s.Refresh); err != nil {
+		b.h.logger.Warn("refresh token not revoked at SuperID; the session is over all the same", zap.Error(err))
+	}
+	clearCookie(w, sessionCookie, true)
+	clearCookie(w, xsrfCookie, false)
+	return answerJSON(w, map[string]any{"sign_out": b.client.SignOutURL()})
+}
+
+// fresh gives the session with a token that can be used: its own while that is
+// good and not the refused one, or one that is renewed once for all who wait.
+func (b *Browser) fresh(ctx context.Context, token session.Token, s session.Session, refused auth.Secret) (session.Session, *auth.Refusal) {
+	good := func(s session.Session, ahead time.Duration) bool {
+		return time.Now().Add(ahead).Before(s.AccessExpires) && !s.Access.Equal(refused.Reveal())
+	}
+	if good(s, renewAhead) {
+		return s, nil
+	}
+	place := token.Place()
+	done := b.renewals.DoChan(string(place[:]), func() (any, error) {
+		ctx, cancel := detached(renewalWait)
+		defer cancel()
+		stored, err := b.sessions.Load(ctx, token)
+		if err != nil || good(stored, renewAhead) {
+			return stored, err
+		}
+		tokens, err := b.client.Refresh(ctx, stored.Refresh)
+		if err != nil {
+			if down := (*superid.Error)(nil); errors.As(err, &down) && down.Fatal {
+				_ = b.sessions.End(ctx, token)
+			}
+			return stored, err
+		}
+		return b.sessions.Update(ctx, token, func(s *session.Session) {
+			s.Access, s.AccessExpires = tokens.Access, tokens.Expires
+			if !tokens.Refresh.IsZero() {
+				s.Refresh = tokens.Refresh
+			}
+		})
+	})
+	if good(s, 0) {
+		return s, nil // the renewal goes on beside the call
+	}
+	select {
+	case result := <-done:
+		renewed, _ := result.Val.(session.Session)
+		down := (*superid.Error)(nil)
+		switch {
+		case result.Err == nil:
+			return renewed, nil
+		case errors.Is(result.Err, session.ErrNotFound), errors.As(result.Err, &down) && down.Fatal:
+			refusal := auth.Refuse(auth.SignInAgain, result.Err)
+			refusal.SignIn = b.signInURL()
+			return s, refusal
+		}
+		return s, auth.Refuse(auth.CredentialUnavailable, result.Err).After(2 * time.Second)
+	case <-ctx.Done():
+		return s, auth.Refuse(auth.CredentialUnavailable, ctx.Err()).After(time.Second)
+	}
+}
+
+// localPath is where to go after signing in: a path of this site, or its root.
+func localPath(s string) string {
+	u, err := url.Parse(s)
+	if err != nil || u.IsAbs() || u.Host != "" || !strings.HasPrefix(s, "/") || strings.HasPrefix(s, "//") || strings.ContainsAny(s, "\\\t\r\n") || len(s) > 1024 {
+		return "/"
+	}
+	return s
+}
+
+func setCookie(w http.ResponseWriter, name, value string, httpOnly bool, site http.SameSite, age time.Duration) {
+	http.SetCookie(w, &http.Cookie{Name: name, Value: value, Path: "/", Secure: true, HttpOnly: httpOnly, SameSite: site, MaxAge: int(age.Seconds())})
+}
+
+func clearCookie(w http.ResponseWriter, name string, httpOnly bool) {
+	http.SetCookie(w, &http.Cookie{Name: name, Path: "/", Secure: true, HttpOnly: httpOnly, SameSite: http.SameSiteLaxMode, MaxAge: -1})
+}
+
+func answerJSON(w http.ResponseWriter, value any) *auth.Refusal {
+	body, err := json.Marshal(value)
+	if err != nil {
+		return auth.Refuse(auth.Internal, err)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(body)
+	return nil
+}

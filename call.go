@@ -1,0 +1,158 @@
+package erpsync
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.opentelemetry.io/otel/trace"
+	"go.uber.org/zap"
+
+	"github.com/caddy-erpsync/caddy-erpsync/auth"
+	"github.com/caddy-erpsync/caddy-erpsync/auth/session"
+	"github.com/caddy-erpsync/caddy-erpsync/outcome"
+	"github.com/caddy-erpsync/caddy-erpsync/superoffice"
+)
+
+// call is one call of the agent on its way through the gateway.
+type call struct {
+	h *Handler
+	w http.ResponseWriter
+	r *http.Request
+
+	path      superoffice.Call
+	selected  superoffice.Select
+	principal auth.Principal
+	app       *App
+	token     session.Token   // of a browser session
+	session   session.Session // of a browser session
+	brought   auth.Brought    // of a caller that holds a SuperOffice credential
+	proof     auth.Proof
+	body      []byte
+	arguments superoffice.Arguments
+	grant     auth.TenantGrant
+
+	api   string // the tenant's WebAPI
+	owned owned
+
+	record outcome.Record
+	abort  bool
+}
+
+// confirmHeader says that a resync of everything is meant.
+const confirmHeader = "ErpSync-Confirm"
+
+func (h *Handler) begin(w http.ResponseWriter, r *http.Request, path superoffice.Call) *call {
+	c := &call{h: h, w: w, r: r, path: path}
+	c.record = outcome.Record{
+		Started: time.Now(), Operation: path.Operation, Tenant: string(path.Tenant), Node: h.node, Environment: h.environment.Name(), Explanations: h.Audit.Explanations,
+	}
+	if ip, ok := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string); ok {
+		c.record.ClientIP = ip
+	}
+	if span := trace.SpanContextFromContext(r.Context()); span.HasTraceID() {
+		c.record.TraceID = span.TraceID().String()
+	}
+	c.record.RequestID = requestID(r)
+	w.Header().Set("ErpSync-Request-Id", c.record.RequestID)
+	h.origins.expose(w, r)
+	return c
+}
+
+// requestID is Caddy's own id of the request; a caller's is never taken.
+func requestID(r *http.Request) string {
+	if replacer, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
+		if id, ok := replacer.GetString("http.request.uuid"); ok {
+			return id
+		}
+	}
+	return newID()
+}
+
+func (c *call) request() auth.Request {
+	return auth.Request{Operation: c.path.Operation, PathTenant: c.path.Tenant, Arguments: c.arguments, Confirmed: strings.EqualFold(c.r.Header.Get(confirmHeader), "all")}
+}
+
+// read takes the body in whole, within the bounds, and understands it.
+func (c *call) read() *auth.Refusal {
+	controller := http.NewResponseController(c.w)
+	_ = controller.SetReadDeadline(time.Now().Add(time.Duration(c.h.Guard.BodyTimeout)))
+	var buffer bytes.Buffer
+	if size := c.r.ContentLength; size > 0 && size <= c.h.Guard.MaxBody {
+		buffer.Grow(int(size) + bytes.MinRead)
+	}
+	_, err := buffer.ReadFrom(http.MaxBytesReader(c.w, c.r.Body, c.h.Guard.MaxBody))
+	_ = controller.SetReadDeadline(time.Time{})
+	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+		return auth.Refuse(auth.BodyTooLarge, nil)
+	} else if err != nil {
+		return auth.Refuse(auth.BodyIncomplete, err)
+	}
+	if len(c.r.Header["Content-Type"]) > 1 || c.r.Header.Get("Content-Encoding") != "" {
+		return auth.Refuse(auth.MediaTypeUnsupported, nil)
+	}
+	c.body = buffer.Bytes()
+	arguments, err := superoffice.ReadArguments(c.path.Operation, c.r.Header.Get("Content-Type"), c.body)
+	if where := (*superoffice.ArgumentError)(nil); errors.As(err, &where) {
+		reason := auth.BodyNotUnderstood
+		if where.MediaType {
+			reason = auth.MediaTypeUnsupported
+		}
+		refusal := auth.Refuse(reason, err)
+		refusal.Detail += " (" + where.Error() + ")"
+		refusal.Pointer = where.Pointer
+		return refusal
+	}
+	c.arguments, c.record.Arguments, c.record.Understood = arguments, arguments, true
+	return nil
+}
+
+// refuse answers in SuperOffice's place.
+func (c *call) refuse(refusal *auth.Refusal) error {
+	c.record.Decision, c.record.Reason, c.record.Status = "refused", string(refusal.Reason), refusal.Status
+	if c.record.Sends > 0 {
+		c.record.Decision = "allowed"
+	}
+	if refusal.Status >= http.StatusInternalServerError {
+		c.h.logger.Error("call not served", zap.String("request_id", c.record.RequestID), zap.String("reason", string(refusal.Reason)),
+			zap.String("app", c.record.App), zap.String("tenant", c.record.Tenant), zap.Error(refusal.Cause))
+	}
+	if refusal.Reason == auth.MethodNotAllowed {
+		c.w.Header().Set("Allow", http.MethodPost)
+	}
+	writeProblem(c.w, c.record.RequestID, refusal)
+	return nil
+}
+
+// end tells what became of the call, in every way that an operator may look.
+func (c *call) end() {
+	c.record.Duration = time.Since(c.record.Started)
+	c.record.End(c.h.audit)
+	c.h.metrics.Count(&c.record)
+	ctx := c.r.Context()
+	if replacer, ok := ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
+		replacer.Set("http.erpsync.app", c.record.App)
+		replacer.Set("http.erpsync.tenant", c.record.Tenant)
+		replacer.Set("http.erpsync.operation", c.record.Operation.String())
+		replacer.Set("http.erpsync.outcome", string(c.record.Outcome.Class))
+		replacer.Set("http.erpsync.reason", c.record.Reason)
+		replacer.Set("http.erpsync.request_id", c.record.RequestID)
+	}
+	if extra, ok := ctx.Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
+		extra.Add(zap.String("erpsync_outcome", string(c.record.Outcome.Class)))
+		extra.Add(zap.String("erpsync_reason", c.record.Reason))
+		extra.Add(zap.String("erpsync_request_id", c.record.RequestID))
+	}
+	if c.abort {
+		// The answer broke off upstream: so that the caller does not take what it
+		// has for the whole, the connection ends here too.
+		panic(http.ErrAbortHandler)
+	}
+}
+
+var _ io.Writer = (*outcome.Tap)(nil)

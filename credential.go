@@ -1,0 +1,135 @@
+package erpsync
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/caddy-erpsync/caddy-erpsync/auth"
+	"github.com/caddy-erpsync/caddy-erpsync/auth/systemuser"
+)
+
+// owned is a credential with the way to replace it.
+type owned struct {
+	auth.Credential
+	// renew gives the one that follows after SuperOffice refused this one. nil: it is not ours to renew.
+	renew func(context.Context) (auth.Credential, *auth.Refusal)
+	// spent is what the caller is told when there is no other to try.
+	spent auth.Reason
+}
+
+// accountLifetime is how long a service account's Bearer is kept; how long it lives is not published.
+const accountLifetime = 5 * time.Minute
+
+// credential finds as whom to call on.
+func (c *call) credential() (refusal *auth.Refusal) {
+	switch {
+	case c.app.grants.CallAs == auth.AsSystem:
+		refusal = c.systemTicket()
+	case c.app.grants.CallAs == auth.AsAccount:
+		refusal = c.accountBearer()
+	case c.principal.Scheme == auth.BrowserSession:
+		refusal = c.sessionBearer()
+	case c.principal.Scheme == auth.WebClientSession:
+		c.owned = owned{Credential: auth.Credential{Kind: auth.Bearer, Value: c.proof.Bearer}, spent: auth.SignInAgain, renew: c.swapAgain}
+	case c.principal.Scheme == auth.JWT:
+		return auth.Refuse(auth.CredentialUnavailable, errors.New("call_as user and a caller who is no user of SuperOffice"))
+	default:
+		kind, value, _ := strings.Cut(c.brought.Authorization.Reveal(), " ")
+		c.owned = owned{Credential: auth.Credential{Kind: auth.CredentialKind(kind), Value: auth.NewSecret(value)}, spent: auth.CredentialInvalid}
+	}
+	if refusal != nil {
+		return refusal
+	}
+	if c.h.locator != nil {
+		c.owned.AppToken = c.app.appToken()
+	}
+	if c.owned.Owner == "" {
+		c.owned.Owner = auth.AsUser
+	}
+	c.record.Credential = string(c.owned.Owner) + " " + string(c.owned.Kind)
+	if c.api == "" {
+		return c.locate(c.principal.Tenant)
+	}
+	return nil
+}
+
+// systemTicket takes the tenant's system user's ticket, which all callers share.
+func (c *call) systemTicket() *auth.Refusal {
+	key := auth.Key("system", c.h.environment.Base(), c.app.clientID, string(c.principal.Tenant), c.grant.SystemToken.Reveal())
+	mint := func(ctx context.Context) (auth.Credential, *auth.Refusal) {
+		ticket, err := c.app.system.Mint(ctx, c.principal.Tenant, c.grant.SystemToken)
+		var refused *systemuser.RefusedError
+		switch {
+		case errors.As(err, &refused):
+			c.h.logger.Error("system user refused: the tenant's administrator has to approve the app again, or the system token, secret or key is wrong",
+				zap.String("app", c.app.Name), zap.String("tenant", string(c.principal.Tenant)), zap.Error(err))
+			return auth.Credential{}, auth.Refuse(auth.ConsentRequired, err)
+		case err != nil:
+			return auth.Credential{}, auth.Refuse(auth.CredentialUnavailable, err).After(2 * time.Second)
+		}
+		return auth.Credential{Kind: auth.SOTicket, Owner: auth.AsSystem, Value: ticket.Value, Expires: ticket.Expires, API: ticket.API}, nil
+	}
+	return c.keep(key, mint, auth.UpstreamCredentialRefused)
+}
+
+// accountBearer takes the token of the onsite service account.
+func (c *call) accountBearer() *auth.Refusal {
+	mint := func(ctx context.Context) (auth.Credential, *auth.Refusal) {
+		password, err := c.app.password.get()
+		if err != nil {
+			return auth.Credential{}, auth.Refuse(auth.CredentialUnavailable, err)
+		}
+		basic := "Basic " + base64.StdEncoding.EncodeToString([]byte(c.app.AccountUser+":"+password.Reveal()))
+		proof, refusal := c.h.prover.Prove(ctx, c.h.upstreamAPI, auth.Brought{Scheme: auth.BroughtBasic, Authorization: auth.NewSecret(basic)}, auth.Secret{}, true)
+		if refusal != nil && refusal.Reason == auth.CredentialInvalid {
+			refusal = auth.Refuse(auth.UpstreamCredentialRefused, errors.New("call_as account: SuperOffice refused the user name or the password"))
+		}
+		if refusal != nil {
+			return auth.Credential{}, refusal
+		}
+		return auth.Credential{Kind: auth.Bearer, Owner: auth.AsAccount, Value: proof.Bearer, Expires: time.Now().Add(accountLifetime)}, nil
+	}
+	return c.keep(auth.Key("account", c.h.upstreamAPI, c.app.AccountUser), mint, auth.UpstreamCredentialRefused)
+}
+
+// renewalWait is how long a caller waits for a credential that is being minted.
+const renewalWait = 20 * time.Second
+
+func (c *call) keep(key string, mint auth.Mint, spent auth.Reason) *auth.Refusal {
+	get := func(ctx context.Context) (auth.Credential, *auth.Refusal) {
+		ctx, cancel := context.WithTimeout(ctx, renewalWait)
+		defer cancel()
+		return c.h.credentials.Get(ctx, key, mint)
+	}
+	credential, refusal := get(c.r.Context())
+	c.owned = owned{Credential: credential, spent: spent, renew: func(ctx context.Context) (auth.Credential, *auth.Refusal) {
+		if !c.h.credentials.Refused(key, credential) {
+			return auth.Credential{}, auth.Refuse(spent, nil)
+		}
+		return get(ctx)
+	}}
+	return refusal
+}
+
+// sessionBearer takes the signed-in person's own token.
+func (c *call) sessionBearer() *auth.Refusal {
+	b := c.h.Browser
+	s, refusal := b.fresh(c.r.Context(), c.token, c.session, auth.Secret{})
+	c.owned = owned{Credential: auth.Credential{Kind: auth.Bearer, Value: s.Access, Expires: s.AccessExpires}, spent: auth.SignInAgain, renew: func(ctx context.Context) (auth.Credential, *auth.Refusal) {
+		next, refusal := b.fresh(ctx, c.token, s, s.Access)
+		return auth.Credential{Kind: auth.Bearer, Owner: auth.AsUser, Value: next.Access, Expires: next.AccessExpires}, refusal
+	}}
+	return refusal
+}
+
+// swapAgain asks for the Bearer of the caller's SuperOffice session once more.
+func (c *call) swapAgain(ctx context.Context) (auth.Credential, *auth.Refusal) {
+	c.h.prover.Forget(c.api, c.brought, true)
+	proof, refusal := c.h.prover.Prove(ctx, c.api, c.brought, auth.Secret{}, true)
+	return auth.Credential{Kind: auth.Bearer, Owner: auth.AsUser, Value: proof.Bearer}, refusal
+}

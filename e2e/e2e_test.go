@@ -1,0 +1,215 @@
+// Package e2e runs the gateway as its users do: the real binary, the vendor's
+// own client, a real browser.
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddy-erpsync/caddy-erpsync/internal/demo"
+	"github.com/caddy-erpsync/caddy-erpsync/sandbox"
+)
+
+// need names what is missing and skips; in CI nothing is skipped.
+func need(t *testing.T, program string) string {
+	t.Helper()
+	path, err := exec.LookPath(program)
+	if err != nil && os.Getenv("CI") != "" {
+		t.Fatalf("%s is not installed: make setup", program)
+	} else if err != nil {
+		t.Skipf("%s is not installed: make setup", program)
+	}
+	return path
+}
+
+func needPackages(t *testing.T) {
+	t.Helper()
+	need(t, "node")
+	if _, err := os.Stat("node_modules/@superoffice/webapi"); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal("e2e/node_modules is not installed: make setup")
+		}
+		t.Skip("e2e/node_modules is not installed: make setup")
+	}
+}
+
+func buildCaddy(t *testing.T) string {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), "caddy")
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "../cmd/caddy").CombinedOutput(); err != nil { //nolint:gosec // our own arguments
+		t.Fatalf("%v: %s", err, out)
+	}
+	return binary
+}
+
+// site is Caddyfile.example served by the real binary before a sandbox.
+type site struct {
+	url      string
+	so       *sandbox.Sandbox
+	provider *demo.Provider
+	dir      string
+	audit    string
+}
+
+func serveExample(t *testing.T, binary, pages string) *site {
+	t.Helper()
+	var so *sandbox.Sandbox
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { so.ServeHTTP(w, r) }))
+	t.Cleanup(server.Close)
+	so, err := sandbox.New(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	provider, err := demo.NewProvider()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := demo.WriteSecrets(dir, so, provider); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := os.ReadFile("../Caddyfile.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The pages of the test stand beside the gateway; nothing else is changed.
+	config := strings.Replace(string(raw), "\terror 404\n", pages+"\n\terror 404\n", 1)
+	config = strings.Replace(config, "\t\tapp portal {", "\t\tsuperoffice soticket {\n\t\t\tapp portal\n\t\t}\n\t\tapp portal {", 1)
+	file := filepath.Join(dir, "Caddyfile")
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	url := fmt.Sprintf("http://localhost:%d", listener.Addr().(*net.TCPAddr).Port)
+	if err := listener.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	caddy := exec.CommandContext(t.Context(), binary, "run", "--config", file) //nolint:gosec // just built
+	caddy.Stdout, caddy.Stderr = &log, &log
+	caddy.Env = append(os.Environ(), "ERPSYNC_SITE="+url, "ERPSYNC_ENVIRONMENT="+so.Base(), "ERPSYNC_SECRETS="+dir, "ERPSYNC_LOGS="+dir, "ERPSYNC_ISSUER="+demo.Issuer, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
+	if err := caddy.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = caddy.Process.Kill()
+		_ = caddy.Wait()
+		if t.Failed() {
+			t.Log(log.String())
+		}
+	})
+	deadline := time.Now().Add(30 * time.Second)
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for range tick.C {
+		if resp, err := http.Get(url + "/erpsync/session"); err == nil { //nolint:noctx // loopback
+			resp.Body.Close()
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("Caddy does not answer: %s", log.String())
+		}
+	}
+	return &site{url, so, provider, dir, filepath.Join(dir, "audit.log")}
+}
+
+func node(t *testing.T, script string, environment ...string) map[string]any {
+	t.Helper()
+	var out, problems bytes.Buffer
+	run := exec.CommandContext(t.Context(), "node", script) //nolint:gosec // our own script
+	run.Env = append(os.Environ(), environment...)
+	run.Stdout, run.Stderr = &out, &problems
+	if err := run.Run(); err != nil {
+		t.Fatalf("%s: %v: %s", script, err, problems.String())
+	}
+	var found map[string]any
+	if err := json.Unmarshal(out.Bytes(), &found); err != nil {
+		t.Fatalf("%s printed %q", script, out.String())
+	}
+	return found
+}
+
+func TestTheVendorsClientResyncsThroughTheExample(t *testing.T) {
+	needPackages(t)
+	s := serveExample(t, buildCaddy(t), "")
+	for _, c := range []struct{ kind, credential, connection, status string }{
+		{"token", s.provider.Token("Cust12345", time.Hour), "612", "Ok"},
+		{"token", s.provider.Token("Cust12345", time.Hour), "613", "Error"},
+		{"ticket", s.so.Ticket("portal", "Cust12345", "per"), "612", "Ok"},
+	} {
+		got := node(t, "node.mjs", "SITE="+s.url, "KIND="+c.kind, "CREDENTIAL="+c.credential, "CONNECTION="+c.connection)
+		if got["status"] != c.status {
+			t.Errorf("%s, connection %s: %v", c.kind, c.connection, got)
+		}
+	}
+	got := node(t, "node.mjs", "SITE="+s.url, "KIND=token", "CREDENTIAL="+s.provider.Token("Cust99999", time.Hour), "CONNECTION=612")
+	if got["reason"] != "tenant_mismatch" {
+		t.Errorf("another tenant's token: %v", got)
+	}
+	audit, err := os.ReadFile(s.audit)
+	if err != nil || strings.Count(string(audit), `"msg":"erpsync call"`) != 4 {
+		t.Errorf("audit: %v %s", err, audit)
+	}
+	if stat, err := os.Stat(s.audit); err != nil || stat.Mode().Perm() != 0o600 {
+		t.Errorf("the audit file's mode: %v %v", stat.Mode(), err)
+	}
+}
+
+func TestABrowserWithCookiesAndXSRFAloneResyncsAndAnotherSiteDoesNot(t *testing.T) {
+	needPackages(t)
+	chromium := need(t, "chromium")
+	pages := t.TempDir()
+	if err := os.WriteFile(filepath.Join(pages, "page.html"), []byte(`<!doctype html><title>page</title><script src="/webapi.js"></script>`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.CommandContext(t.Context(), "node", "bundle.mjs", filepath.Join(pages, "webapi.js")).CombinedOutput(); err != nil { //nolint:gosec // our own script
+		t.Fatalf("bundle: %v: %s", err, out)
+	}
+	s := serveExample(t, buildCaddy(t), "\thandle /page {\n\t\trewrite /page.html\n\t\tfile_server {\n\t\t\troot "+pages+"\n\t\t}\n\t}\n\thandle /webapi.js {\n\t\tfile_server {\n\t\t\troot "+pages+"\n\t\t}\n\t}")
+	user := s.so.User("Cust12345", "per")
+	got := node(t, "browser.mjs", "SITE="+s.url, "USERNAME="+user.UPN, "PASSWORD="+user.Password, "CHROMIUM="+chromium)
+	if answer, _ := got["answer"].(map[string]any); answer["isOk"] != true || answer["status"] != "Ok" {
+		t.Errorf("the page's call: %v", got["answer"])
+	}
+	if readable, _ := got["readable"].(string); !strings.HasPrefix(readable, "XSRF-TOKEN=") || strings.Contains(readable, "__Host-") {
+		t.Error("scripts read the session's cookie, or cannot read the XSRF token")
+	}
+	if session, _ := got["session"].(map[string]any); session["user"] != user.UPN || session["tenant"] != "Cust12345" {
+		t.Errorf("session: %v", got["session"])
+	}
+	if got["form"] != 401.0 && got["form"] != 403.0 {
+		t.Errorf("another site's form got %v", got["form"])
+	}
+	if fmt.Sprint(got["signOut"]) != "[200 401]" {
+		t.Errorf("sign-out: %v", got["signOut"])
+	}
+	if runs := s.so.Runs(); len(runs) != 1 || runs[0].Who != "per" {
+		t.Errorf("SuperOffice ran %+v, want the page's one call", runs)
+	}
+}
+
+func TestTheDemoShowsTheMainJobAndExitsCleanly(t *testing.T) {
+	t.Parallel()
+	out, err := exec.CommandContext(t.Context(), buildCaddy(t), "erpsync", "demo", "--once").CombinedOutput() //nolint:gosec // just built
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for _, want := range []string{`"outcome":"ok"`, `"outcome":"error"`, `"reason":"resync_all_denied"`, "nothing was sent"} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("no %s in: %s", want, out)
+		}
+	}
+}

@@ -1,0 +1,250 @@
+package erpsync
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/caddy-erpsync/caddy-erpsync/internal/demo"
+	"github.com/caddy-erpsync/caddy-erpsync/sandbox"
+)
+
+// gateway is a handler behind a listener of its own, before a sandbox.
+type gateway struct {
+	t        *testing.T
+	h        *Handler
+	so       *sandbox.Sandbox
+	provider *demo.Provider
+	site     string
+	logs     *observer.ObservedLogs
+	dir      string
+}
+
+const passedOn = "the next handler"
+
+// apps is the configuration of most tests: people as themselves, services as the system user.
+const apps = `
+	environment {base}
+	app portal {
+		client_id {file.{dir}/portal.client_id}
+		client_secret {file.{dir}/portal.client_secret}
+		agents ErpSync
+		operations ForceResync ForceResyncBatchTask GetEngineStatus
+		tenant Cust12345
+	}
+	browser {
+		app portal
+		origins https://pages.example
+	}
+	app erp {
+		client_id {file.{dir}/erp.client_id}
+		client_secret {file.{dir}/erp.client_secret}
+		private_key {file.{dir}/erp.private_key}
+		agents ErpSync
+		operations ForceResync ForceResyncBatchTask GetEngineStatus
+		tenants file {dir}/tenants.json
+		resync_all confirm
+		call_as system
+	}
+	jwt https://idp.example {
+		audience erpsync
+		algorithms ES256
+		jwks {dir}/jwks.json
+		app erp
+		tenant claim tenant
+	}
+	superoffice bearer soticket {
+		app portal
+	}
+	guard {
+		max_body 4096
+		body_timeout 500ms
+	}`
+
+func newSandbox(t *testing.T, options ...sandbox.Option) *sandbox.Sandbox {
+	t.Helper()
+	var so *sandbox.Sandbox
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { so.ServeHTTP(w, r) }))
+	t.Cleanup(server.Close)
+	so, err := sandbox.New(server.URL, options...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return so
+}
+
+// provision reads options as a Caddyfile would have them and provisions the handler.
+func provision(t *testing.T, config string, logger *zap.Logger) (*Handler, error) {
+	t.Helper()
+	h := &Handler{logger: logger}
+	if err := h.UnmarshalCaddyfile(caddyfile.NewTestDispenser("erpsync {\n" + config + "\n}")); err != nil {
+		return nil, err
+	}
+	ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
+	t.Cleanup(cancel)
+	if err := h.Provision(ctx); err != nil {
+		return nil, err
+	}
+	t.Cleanup(func() { _ = h.Cleanup() })
+	return h, h.Validate()
+}
+
+func newGateway(t *testing.T, config string, options ...sandbox.Option) *gateway {
+	t.Helper()
+	g := &gateway{t: t, so: newSandbox(t, options...), dir: t.TempDir()}
+	var err error
+	if g.provider, err = demo.NewProvider(); err != nil {
+		t.Fatal(err)
+	}
+	if err := demo.WriteSecrets(g.dir, g.so, g.provider); err != nil {
+		t.Fatal(err)
+	}
+	config = strings.NewReplacer("{base}", g.so.Base(), "{dir}", g.dir, "{password}", g.so.User("Cust12345", "tove").Password).Replace(config)
+	core, logs := observer.New(zapcore.DebugLevel)
+	g.logs = logs
+	if g.h, err = provision(t, config, zap.New(core)); err != nil {
+		t.Fatal(err)
+	}
+	next := caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
+		_, err := io.WriteString(w, passedOn)
+		return err
+	})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _ = g.h.ServeHTTP(w, r, next) }))
+	t.Cleanup(server.Close)
+	g.site = strings.Replace(server.URL, "127.0.0.1", "localhost", 1)
+	return g
+}
+
+const (
+	seedBody   = `{"ErpConnectionId":612,"InternalKeyIds":[386,230]}`
+	tenantPath = "/Cust12345/api/v1/Agents/ErpSync/ForceResync"
+)
+
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+func (g *gateway) do(client *http.Client, method, path, body string, header http.Header) answer {
+	g.t.Helper()
+	req, err := http.NewRequestWithContext(g.t.Context(), method, g.site+path, strings.NewReader(body))
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	for name, values := range header {
+		req.Header[http.CanonicalHeaderKey(name)] = values
+	}
+	if req.Header.Get("Content-Type") == "" && body != "" {
+		req.Header.Set("Content-Type", "application/json; charset=utf-8")
+	}
+	if client == nil {
+		client = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return answer{resp.StatusCode, resp.Header, string(raw)}
+}
+
+// service is what a service sends to prove itself.
+func (g *gateway) service() http.Header {
+	return http.Header{"Authorization": {"Bearer " + g.provider.Token("Cust12345", time.Hour)}}
+}
+
+func (g *gateway) signIn(name string) (*http.Client, string) {
+	g.t.Helper()
+	client, xsrf, err := demo.SignIn(g.t.Context(), g.site, g.so, "Cust12345", name)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return client, xsrf
+}
+
+// sent gives the agent calls that reached SuperOffice.
+func (g *gateway) sent() (calls []sandbox.Recorded) {
+	for _, r := range g.so.Requests() {
+		if strings.Contains(strings.ToLower(r.URI), "/agents/") {
+			calls = append(calls, r)
+		}
+	}
+	return calls
+}
+
+// outcome gives the fields of the newest audit line.
+func (g *gateway) outcome() map[string]any {
+	g.t.Helper()
+	lines := g.logs.FilterMessage("erpsync call").All()
+	if len(lines) == 0 {
+		g.t.Fatal("no audit line")
+	}
+	return lines[len(lines)-1].ContextMap()
+}
+
+// refused checks that the gateway refused with the reason, and that nothing was sent.
+func (g *gateway) refused(got answer, status int, reason string) {
+	g.t.Helper()
+	if got.status != status || !strings.Contains(got.body, fmt.Sprintf("%q:%q", "reason", reason)) {
+		g.t.Errorf("answer %d %s, want %d %s", got.status, got.body, status, reason)
+	}
+	if got.header.Get("Content-Type") != "application/problem+json" || got.header.Get("Cache-Control") != "no-store" {
+		g.t.Errorf("head of the refusal: %v", got.header)
+	}
+	if n := len(g.sent()); n != 0 {
+		g.t.Errorf("%d calls were sent upstream", n)
+	}
+}
+
+func write(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Clean(path), []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func demoProvider() (*demo.Provider, error) { return demo.NewProvider() }
+
+func mustParse(t *testing.T, raw string) *url.URL {
+	t.Helper()
+	u, err := url.Parse(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+// waitFor looks until what is promised has come about.
+func waitFor(t *testing.T, done func() bool) {
+	t.Helper()
+	deadline := time.NewTimer(20 * time.Second)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-deadline.C:
+			t.Fatal("what is promised has not come about in 20 s")
+		case <-tick.C:
+		}
+	}
+}

@@ -1,0 +1,86 @@
+package erpsync
+
+import (
+	"net/http"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-erpsync/caddy-erpsync/auth"
+	"github.com/caddy-erpsync/caddy-erpsync/superoffice"
+)
+
+// ServeHTTP is the gateway's whole story.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	h.calls.Add(1)
+	defer h.calls.Done()
+
+	// Is it an ErpSync call, or an endpoint of the sign-in? Everything else is not ours.
+	path, verdict := h.paths.Read(r.URL.EscapedPath())
+	if verdict == superoffice.NotOurs {
+		if h.Browser.serves(r.URL.Path) {
+			return h.Browser.serve(w, r)
+		}
+		return next.ServeHTTP(w, r)
+	}
+	c := h.begin(w, r, path)
+	defer c.end()
+	if c.preflight() {
+		return nil
+	}
+
+	// Is it spelled in the one way that everybody reads alike?
+	if refusal := c.match(verdict); refusal != nil {
+		return c.refuse(refusal)
+	}
+
+	// Who calls, and for which app and tenant?
+	if refusal := c.authenticate(); refusal != nil {
+		return c.refuse(refusal)
+	}
+
+	// May this app, in this tenant, make this call? And does the body say for
+	// certain which connection and which keys?
+	grant, refusal := c.app.grants.AuthoriseCall(c.principal, c.request())
+	if refusal != nil {
+		return c.refuse(refusal)
+	}
+	if refusal := c.read(); refusal != nil {
+		return c.refuse(refusal)
+	}
+	if refusal := c.app.grants.AuthoriseArguments(grant, c.request()); refusal != nil {
+		return c.refuse(refusal)
+	}
+
+	// As whom do we call on?
+	c.grant = grant
+	if refusal := c.credential(); refusal != nil {
+		return c.refuse(refusal)
+	}
+
+	// The gateway makes its own call, and the answer passes.
+	if refusal := c.forward(); refusal != nil {
+		return c.refuse(refusal)
+	}
+	return nil
+}
+
+// match refuses what is ours and not spelled as it should be.
+func (c *call) match(verdict superoffice.Verdict) *auth.Refusal {
+	r := c.r
+	switch {
+	case verdict == superoffice.Crooked, r.URL.Host != "" && r.URL.Scheme != "", len(r.RequestURI) > 0 && r.RequestURI[0] != '/':
+		return auth.Refuse(auth.PathNotCanonical, nil)
+	case r.Header.Get("Upgrade") != "":
+		return auth.Refuse(auth.UpgradeRefused, nil)
+	case r.Method != http.MethodPost:
+		return auth.Refuse(auth.MethodNotAllowed, nil)
+	case r.TLS != nil && !r.TLS.HandshakeComplete, r.Header.Get("Early-Data") != "":
+		return auth.Refuse(auth.EarlyData, nil)
+	}
+	selected, err := superoffice.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return auth.Refuse(auth.QueryNotUnderstood, err)
+	}
+	c.selected = selected.Revealing()
+	return nil
+}

@@ -1,0 +1,152 @@
+package outcome
+
+import (
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/caddy-erpsync/caddy-erpsync/superoffice"
+)
+
+// maxAuditKeys is how many keys an audit line names.
+const maxAuditKeys = 100
+
+// Record is one call as the audit line tells it. Fields that never came to be
+// known stay at their zero value and are left out of the line.
+type Record struct {
+	RequestID string
+	ClientIP  string
+
+	App        string
+	Tenant     string
+	Principal  string
+	Scheme     string
+	Credential string
+
+	Operation  superoffice.Operation
+	Arguments  superoffice.Arguments
+	Understood bool // Arguments were read
+
+	Decision string // allowed or refused
+	Reason   string
+
+	Upstream string
+	Status   int // the HTTP status that the caller got
+	Outcome  Outcome
+	Sends    int
+	Bytes    int64
+
+	Node        string
+	Environment string
+	TraceID     string
+
+	Started  time.Time
+	Duration time.Duration
+
+	// Explanations has UserExplanation and TechExplanation written, which may hold personal data.
+	Explanations bool
+}
+
+// MarshalLogObject writes the line's fields in a fixed order.
+func (r *Record) MarshalLogObject(enc zapcore.ObjectEncoder) error {
+	text := func(key, value string) {
+		if value != "" {
+			enc.AddString(key, value)
+		}
+	}
+	text("request_id", r.RequestID)
+	text("client_ip", r.ClientIP)
+	text("app", r.App)
+	text("tenant", r.Tenant)
+	text("principal", r.Principal)
+	text("scheme", r.Scheme)
+	text("credential", r.Credential)
+	if r.Operation != superoffice.UnknownOperation {
+		enc.AddString("operation", r.Operation.String())
+	}
+	if r.Understood && r.Operation.Arguments() != superoffice.NoArguments {
+		enc.AddInt32("connection_id", r.Arguments.Connection)
+		if err := enc.AddObject("keys", auditKeys{r.Arguments}); err != nil {
+			return err
+		}
+	}
+	if r.Understood && r.Operation.Resyncs() {
+		enc.AddBool("resync_all", r.Arguments.Everything)
+	}
+	text("node", r.Node)
+	text("environment", r.Environment)
+	text("trace_id", r.TraceID)
+	text("decision", r.Decision)
+	text("reason", r.Reason)
+	text("upstream", r.Upstream)
+	if r.Status != 0 {
+		enc.AddInt("status", r.Status)
+	}
+	text("outcome", string(r.Outcome.Class))
+	text("outcome_cause", r.Outcome.Cause)
+	text("error_code", r.Outcome.ErrorCode)
+	if r.Outcome.Added+r.Outcome.Updated+r.Outcome.Deleted > 0 {
+		if err := enc.AddObject("changed", changed(r.Outcome)); err != nil {
+			return err
+		}
+	}
+	if r.Explanations {
+		text("user_explanation", r.Outcome.UserExplanation)
+		text("tech_explanation", r.Outcome.TechExplanation)
+	}
+	if r.Sends > 0 {
+		enc.AddInt("sends", r.Sends)
+	}
+	if r.Duration > 0 {
+		enc.AddFloat64("duration", r.Duration.Seconds())
+	}
+	if r.Bytes > 0 {
+		enc.AddInt64("bytes", r.Bytes)
+	}
+	return nil
+}
+
+type auditKeys struct{ arguments superoffice.Arguments }
+
+func (k auditKeys) MarshalLogObject(enc zapcore.ObjectEncoder) error {
+	ids, names := k.arguments.Keys, k.arguments.ExternalKeys
+	enc.AddInt("count", len(ids)+len(names))
+	if len(ids)+len(names) == 0 {
+		return nil
+	}
+	enc.AddString("digest", k.arguments.KeysDigest())
+	return enc.AddArray("first", zapcore.ArrayMarshalerFunc(func(list zapcore.ArrayEncoder) error {
+		for _, id := range ids[:min(len(ids), maxAuditKeys)] {
+			list.AppendInt32(id)
+		}
+		for _, name := range names[:min(len(names), maxAuditKeys)] {
+			list.AppendString(clip(name))
+		}
+		return nil
+	}))
+}
+
+type changed Outcome
+
+func (c changed) MarshalLogObject(enc zapcore.ObjectEncoder) error {
+	enc.AddInt("added", c.Added)
+	enc.AddInt("updated", c.Updated)
+	enc.AddInt("deleted", c.Deleted)
+	return nil
+}
+
+// Begin writes the line that a call is about to be sent, so that a process that is
+// killed meanwhile leaves a trace.
+func (r *Record) Begin(audit *zap.Logger) {
+	if entry := audit.Check(zap.InfoLevel, "erpsync call started"); entry != nil {
+		entry.Write(zap.Inline(r))
+	}
+}
+
+// End writes the line of a call that is over.
+func (r *Record) End(audit *zap.Logger) {
+	if entry := audit.Check(zap.InfoLevel, "erpsync call"); entry != nil {
+		entry.Write(zap.Inline(r))
+	}
+}

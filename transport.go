@@ -1,0 +1,115 @@
+package erpsync
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+)
+
+const (
+	dialTimeout = 3 * time.Second
+	tlsTimeout  = 10 * time.Second
+
+	// answerTimeout is how long SuperOffice may take to begin its answer: a
+	// resync is long.
+	answerTimeout = 15 * time.Minute
+
+	// idleTimeout stays below IIS's two minutes: a POST on a connection that the
+	// other side is just closing cannot be sent again.
+	idleTimeout = 50 * time.Second
+)
+
+// newTransport loads Caddy's HTTP transport as a guest, with this product's
+// defaults where the operator set nothing.
+func newTransport(ctx caddy.Context, h *Handler) (http.RoundTripper, error) {
+	// The defaults have to stand in the guest's configuration before it is
+	// provisioned: it builds its pool then.
+	var transport reverseproxy.HTTPTransport
+	if h.TransportRaw != nil {
+		raw, err := withoutKey(h.TransportRaw, "protocol")
+		if err != nil {
+			return nil, fmt.Errorf("transport: %w", err)
+		}
+		if err := caddy.StrictUnmarshalJSON(raw, &transport); err != nil {
+			return nil, fmt.Errorf("transport: %w", err)
+		}
+	}
+	defaultTransport(&transport)
+	module, err := ctx.LoadModuleByID("http.reverse_proxy.transport.http", caddyconfig.JSON(transport, nil))
+	if err != nil {
+		return nil, fmt.Errorf("transport: %w", err)
+	}
+	if transport.ProxyProtocol != "" {
+		return nil, errors.New("transport: proxy_protocol cannot work here: calls are the gateway's own, not the client's")
+	}
+	return module.(http.RoundTripper), nil
+}
+
+// withoutKey takes the key that names the module out of its configuration.
+func withoutKey(raw json.RawMessage, key string) (json.RawMessage, error) {
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &fields); err != nil {
+		return nil, err
+	}
+	if string(fields[key]) != `"http"` {
+		return nil, errors.New("want http")
+	}
+	delete(fields, key)
+	return json.Marshal(fields)
+}
+
+// defaultTransport fills in what the operator left open.
+func defaultTransport(t *reverseproxy.HTTPTransport) {
+	if len(t.Versions) == 0 {
+		t.Versions = []string{"1.1"}
+	}
+	if t.Compression == nil {
+		off := false
+		t.Compression = &off
+	}
+	if t.KeepAlive == nil {
+		t.KeepAlive = &reverseproxy.KeepAlive{}
+	}
+	if t.KeepAlive.IdleConnTimeout == 0 {
+		t.KeepAlive.IdleConnTimeout = caddy.Duration(idleTimeout)
+	}
+	if t.DialTimeout == 0 {
+		t.DialTimeout = caddy.Duration(dialTimeout)
+	}
+	if t.TLS == nil {
+		t.TLS = new(reverseproxy.TLSConfig)
+	}
+	if t.TLS.HandshakeTimeout == 0 {
+		t.TLS.HandshakeTimeout = caddy.Duration(tlsTimeout)
+	}
+	if t.ResponseHeaderTimeout == 0 {
+		t.ResponseHeaderTimeout = caddy.Duration(answerTimeout)
+	}
+}
+
+// asking makes the client for the gateway's own questions (sign-in, tenant state,
+// proofs). It follows no redirect: a credential must not go where an answer points.
+func asking(transport http.RoundTripper) *http.Client {
+	return &http.Client{
+		Transport:     guest{transport},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// guest gives each request the context values that Caddy's transport looks for
+// and takes the caller's out.
+type guest struct{ transport http.RoundTripper }
+
+func (g guest) RoundTrip(r *http.Request) (*http.Response, error) {
+	ctx := context.WithValue(r.Context(), caddy.ReplacerCtxKey, caddy.NewEmptyReplacer())
+	ctx = context.WithValue(ctx, caddyhttp.VarsCtxKey, make(map[string]any))
+	return g.transport.RoundTrip(r.WithContext(ctx))
+}

@@ -1,0 +1,63 @@
+package erpsync
+
+import (
+	"encoding/pem"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+	"go.uber.org/zap"
+
+	"github.com/caddy-erpsync/caddy-erpsync/sandbox"
+)
+
+func TestSuperOfficeIsReachedOverTLSWithTheOperatorsTrustAndNoOther(t *testing.T) {
+	t.Parallel()
+	var so *sandbox.Sandbox
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { so.ServeHTTP(w, r) }))
+	t.Cleanup(server.Close)
+	so, err := sandbox.New(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := newGateway(t, apps) // for its provider and listener; the handler is replaced
+	dir := g.dir
+	write(t, dir+"/ca.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})))
+	erp := so.App("erp")
+	write(t, dir+"/erp.client_id", erp.ClientID)
+	write(t, dir+"/erp.client_secret", erp.ClientSecret)
+	write(t, dir+"/erp.private_key", string(erp.KeyPEM()))
+	write(t, dir+"/tenants.json", `{"tenants":[{"tenant":"Cust12345","system_token":"`+so.SystemToken("erp", "Cust12345")+`"}]}`)
+	config := strings.NewReplacer("{base}", so.Base(), "{dir}", dir).Replace(apps)
+	for trust, want := range map[string]int{"": 503, "\ntransport http {\ntls_trust_pool file " + dir + "/ca.pem\n}": 200} {
+		h, err := provision(t, config+trust, g.h.logger)
+		if err != nil {
+			t.Fatal(err)
+		}
+		g.h = h
+		if got := g.do(nil, http.MethodPost, tenantPath, seedBody, g.service()); got.status != want {
+			t.Errorf("with %q: %d %s", trust, got.status, got.body)
+		}
+	}
+}
+
+func TestTheTransportsDefaultsStandAndTheOperatorsOptionsGoBeforeThem(t *testing.T) {
+	t.Parallel()
+	h, err := provision(t, "upstream https://a.example\ntransport http {\ndial_timeout 1s\nkeepalive 20s\n}", zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport := h.roundTrip.(*reverseproxy.HTTPTransport).Transport
+	if transport.IdleConnTimeout.Seconds() != 20 || !transport.DisableCompression || transport.ResponseHeaderTimeout != answerTimeout || transport.TLSHandshakeTimeout != tlsTimeout {
+		t.Errorf("%+v", transport)
+	}
+	h, err = provision(t, "upstream https://a.example", zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := h.roundTrip.(*reverseproxy.HTTPTransport).Transport.IdleConnTimeout; got != idleTimeout {
+		t.Errorf("idle connections live %s", got)
+	}
+}
