@@ -1,4 +1,4 @@
-# What the tests need is pinned here or in tools/go.mod and tests/e2e's lock file.
+# What the tests need is pinned here or in tools/go.mod and e2e's lock file.
 GO    ?= go
 TOOL   = $(GO) tool -modfile=tools/go.mod
 FUZZ  ?= 30s
@@ -6,7 +6,7 @@ FUZZ  ?= 30s
 .PHONY: test lint fuzz bench setup fmt
 
 test: setup
-	$(GO) test -race -timeout 20m ./...
+	$(GO) test -race -count=1 -timeout 20m ./...
 
 # setup installs what the tests use beside Go. On a machine that has it all it does nothing.
 setup:
@@ -24,6 +24,7 @@ fuzz:
 	$(GO) test -run '^$$' -fuzz FuzzPath -fuzztime $(FUZZ) ./superoffice
 	$(GO) test -run '^$$' -fuzz FuzzReadArguments -fuzztime $(FUZZ) ./superoffice
 	$(GO) test -run '^$$' -fuzz FuzzAnswer -fuzztime $(FUZZ) ./outcome
+	$(GO) test -run '^$$' -fuzz FuzzLine -fuzztime $(FUZZ) ./internal/auditlog
 	$(GO) test -run '^$$' -fuzz FuzzCookie -fuzztime $(FUZZ) ./auth/session
 	$(GO) test -run '^$$' -fuzz FuzzParsePrivateKey -fuzztime $(FUZZ) ./auth/systemuser
 	$(GO) test -run '^$$' -fuzz FuzzCaddyfile -fuzztime $(FUZZ) .
