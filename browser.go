@@ -18,6 +18,7 @@ import (
 	"github.com/caddy-erpsync/caddy-erpsync/auth"
 	"github.com/caddy-erpsync/caddy-erpsync/auth/session"
 	"github.com/caddy-erpsync/caddy-erpsync/auth/superid"
+	"github.com/caddy-erpsync/caddy-erpsync/outcome"
 	"github.com/caddy-erpsync/caddy-erpsync/superoffice"
 )
 
@@ -57,11 +58,8 @@ const (
 	renewAhead = time.Minute
 )
 
-// shared is what outlives a configuration: the store and the key that opens its sessions.
-type shared struct {
-	store  *session.Memory
-	secret []byte
-}
+// shared is what outlives a configuration.
+type shared struct{ store *session.Memory }
 
 func (*shared) Destruct() error { return nil }
 
@@ -95,24 +93,13 @@ func (b *Browser) provision(h *Handler) error {
 
 	pooled := "memory " + h.environment.Base() + " " + h.apps[app].clientID
 	value, _, err := stores.LoadOrNew(pooled, func() (caddy.Destructor, error) {
-		return &shared{session.NewMemory(0, nil), []byte(newID() + newID())}, nil
+		return &shared{session.NewMemory(0, nil)}, nil
 	})
 	if err != nil {
 		return err
 	}
 	h.release = append(h.release, func() { _, _ = stores.Delete(pooled) })
-	secrets := [][]byte{value.(*shared).secret}
-	if len(h.Keys) > 0 {
-		secrets = nil
-		for _, raw := range h.Keys {
-			key, err := newSecret("keys", raw, h.logger)
-			if err != nil {
-				return err
-			}
-			secrets = append(secrets, []byte(key.value.Reveal()))
-		}
-	}
-	keys, err := session.NewKeys(secrets...)
+	keys, err := session.NewKeys(h.keys...)
 	if err != nil {
 		return fmt.Errorf("keys: %w", err)
 	}
@@ -348,10 +335,13 @@ func (b *Browser) fresh(ctx context.Context, token session.Token, s session.Sess
 			return stored, err
 		}
 		tokens, err := b.client.Refresh(ctx, stored.Refresh)
+		down := (*superid.Error)(nil)
+		fatal := errors.As(err, &down) && down.Fatal
+		b.h.metrics.Renewal(outcome.SessionToken, outcome.ResultOf(err == nil, fatal))
+		if fatal {
+			_ = b.sessions.End(ctx, token)
+		}
 		if err != nil {
-			if down := (*superid.Error)(nil); errors.As(err, &down) && down.Fatal {
-				_ = b.sessions.End(ctx, token)
-			}
 			return stored, err
 		}
 		return b.sessions.Update(ctx, token, func(s *session.Session) {

@@ -75,7 +75,10 @@ func init() {
 //			body_timeout  <duration>
 //		}
 //		audit {
-//			explanations
+//			principals    full|hash|omit
+//			explanations  omit|hash|full
+//			keep_select
+//			forward_trace
 //		}
 //		transport http {
 //			...
@@ -134,12 +137,7 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			}
 			return options(d, map[string]option{"max_body": size(d, &h.Guard.MaxBody), "body_timeout": duration(d, &h.Guard.BodyTimeout)})
 		}},
-		"audit": {once: true, read: func() error {
-			if d.NextArg() {
-				return d.ArgErr()
-			}
-			return options(d, map[string]option{"explanations": toggle(d, &h.Audit.Explanations)})
-		}},
+		"audit": {once: true, read: func() error { return h.Audit.unmarshal(d) }},
 		"transport": {once: true, read: func() error {
 			if !d.NextArg() {
 				return d.ArgErr()

@@ -50,7 +50,7 @@ const confirmHeader = "ErpSync-Confirm"
 func (h *Handler) begin(w http.ResponseWriter, r *http.Request, path superoffice.Call) *call {
 	c := &call{h: h, w: w, r: r, path: path}
 	c.record = outcome.Record{
-		Started: time.Now(), Operation: path.Operation, Tenant: string(path.Tenant), Node: h.node, Environment: h.environment.Name(), Explanations: h.Audit.Explanations,
+		Started: time.Now(), Operation: path.Operation, Tenant: string(path.Tenant), Node: h.node, Environment: h.environment.Name(), Privacy: h.privacy,
 	}
 	if ip, ok := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string); ok {
 		c.record.ClientIP = ip
@@ -143,6 +143,7 @@ func (c *call) end() {
 		replacer.Set("http.erpsync.reason", c.record.Reason)
 		replacer.Set("http.erpsync.request_id", c.record.RequestID)
 	}
+	c.record.Trace(trace.SpanFromContext(ctx))
 	if extra, ok := ctx.Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
 		extra.Add(zap.String("erpsync_outcome", string(c.record.Outcome.Class)))
 		extra.Add(zap.String("erpsync_reason", c.record.Reason))

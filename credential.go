@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"net/http"
 	"strings"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 
 	"github.com/caddy-erpsync/caddy-erpsync/auth"
 	"github.com/caddy-erpsync/caddy-erpsync/auth/systemuser"
+	"github.com/caddy-erpsync/caddy-erpsync/outcome"
 )
 
 // owned is a credential with the way to replace it.
@@ -64,6 +66,7 @@ func (c *call) systemTicket() *auth.Refusal {
 	mint := func(ctx context.Context) (auth.Credential, *auth.Refusal) {
 		ticket, err := c.app.system.Mint(ctx, c.principal.Tenant, c.grant.SystemToken)
 		var refused *systemuser.RefusedError
+		c.h.metrics.Renewal(outcome.SystemTicket, outcome.ResultOf(err == nil, errors.As(err, &refused)))
 		switch {
 		case errors.As(err, &refused):
 			c.h.logger.Error("system user refused: the tenant's administrator has to approve the app again, or the system token, secret or key is wrong",
@@ -86,6 +89,7 @@ func (c *call) accountBearer() *auth.Refusal {
 		}
 		basic := "Basic " + base64.StdEncoding.EncodeToString([]byte(c.app.AccountUser+":"+password.Reveal()))
 		proof, refusal := c.h.prover.Prove(ctx, c.h.upstreamAPI, auth.Brought{Scheme: auth.BroughtBasic, Authorization: auth.NewSecret(basic)}, auth.Secret{}, true)
+		c.h.metrics.Renewal(outcome.AccountBearer, outcome.ResultOf(refusal == nil, refusal != nil && refusal.Status < http.StatusInternalServerError))
 		if refusal != nil && refusal.Reason == auth.CredentialInvalid {
 			refusal = auth.Refuse(auth.UpstreamCredentialRefused, errors.New("call_as account: SuperOffice refused the user name or the password"))
 		}

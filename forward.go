@@ -11,6 +11,8 @@ import (
 	"net/url"
 	"time"
 
+	"go.opentelemetry.io/otel/propagation"
+
 	"github.com/caddy-erpsync/caddy-erpsync/auth"
 	"github.com/caddy-erpsync/caddy-erpsync/outcome"
 )
@@ -100,6 +102,9 @@ func (c *call) upstreamRequest(ctx context.Context) (*http.Request, error) {
 		}
 	}
 	header["User-Agent"] = []string{"caddy-erpsync"}
+	if c.h.Audit.ForwardTrace {
+		propagation.TraceContext{}.Inject(c.r.Context(), propagation.HeaderCarrier(header))
+	}
 	c.owned.Write(header)
 	req := &http.Request{
 		Method: http.MethodPost, URL: target, Host: target.Host, Header: header, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
@@ -196,12 +201,12 @@ func pass(w http.ResponseWriter, tap io.Writer, body io.Reader) (written int64, 
 	buffer := make([]byte, 16<<10)
 	for gone := false; ; {
 		n, err := body.Read(buffer)
-		_, _ = tap.Write(buffer[:n])
 		if n > 0 && !gone {
 			m, werr := w.Write(buffer[:n])
 			written += int64(m)
 			gone = werr != nil || (err == nil && controller.Flush() != nil)
 		}
+		_, _ = tap.Write(buffer[:n])
 		if errors.Is(err, io.EOF) {
 			return written, nil
 		}

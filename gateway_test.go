@@ -16,6 +16,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/certmagic"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
@@ -88,10 +89,24 @@ func newSandbox(t *testing.T, options ...sandbox.Option) *sandbox.Sandbox {
 	return so
 }
 
+// storage stands for Caddy's, which a reload and a second handler find again.
+var storage certmagic.Storage
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "erpsync-storage-")
+	if err != nil {
+		panic(err)
+	}
+	storage = &certmagic.FileStorage{Path: dir}
+	code := m.Run()
+	_ = os.RemoveAll(dir)
+	os.Exit(code)
+}
+
 // provision reads options as a Caddyfile would have them and provisions the handler.
 func provision(t *testing.T, config string, logger *zap.Logger) (*Handler, error) {
 	t.Helper()
-	h := &Handler{logger: logger}
+	h := &Handler{logger: logger, storage: storage}
 	if err := h.UnmarshalCaddyfile(caddyfile.NewTestDispenser("erpsync {\n" + config + "\n}")); err != nil {
 		return nil, err
 	}

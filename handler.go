@@ -81,6 +81,9 @@ func (c *call) match(verdict superoffice.Verdict) *auth.Refusal {
 	if err != nil {
 		return auth.Refuse(auth.QueryNotUnderstood, err)
 	}
-	c.selected = selected.Revealing()
+	c.selected = selected
+	if !c.h.Audit.KeepSelect {
+		c.selected, c.record.Widened = selected.Revealing(), selected.Hides()
+	}
 	return nil
 }

@@ -17,10 +17,12 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/certmagic"
 	"go.uber.org/zap"
 
 	"github.com/caddy-erpsync/caddy-erpsync/auth"
 	"github.com/caddy-erpsync/caddy-erpsync/auth/superid"
+	_ "github.com/caddy-erpsync/caddy-erpsync/internal/auditlog" // caddy erpsync outcomes
 	"github.com/caddy-erpsync/caddy-erpsync/outcome"
 	"github.com/caddy-erpsync/caddy-erpsync/superoffice"
 )
@@ -75,8 +77,9 @@ type Handler struct {
 	// Callers that hold a SuperOffice session or credential. Absent: none is taken.
 	SuperOffice *SuperOffice `json:"superoffice,omitempty"`
 
-	// The secrets that seal cookies: the first seals, all open. Each has at least
-	// 32 bytes. None: one is made when the process starts, and sessions end with it.
+	// The secrets that everything of the gateway's own is sealed under: the first
+	// seals, all open. Each has at least 32 bytes. None: one is made once and kept in
+	// Caddy's storage.
 	Keys []string `json:"keys,omitempty"`
 
 	// Bounds on what is taken from callers.
@@ -100,11 +103,16 @@ type Handler struct {
 	locator     *superoffice.Locator
 	prover      *auth.Prover
 	credentials *auth.Keeper
+	keys        [][]byte
+	storage     certmagic.Storage
+	privacy     outcome.Privacy
 	metrics     *outcome.Metrics
 	logger      *zap.Logger
 	audit       *zap.Logger
 	node        string
 
+	// ctx is asked for the HTTP app when the handler is cleaned up.
+	ctx caddy.Context
 	// calls counts requests being served, so that what they need outlives a reload.
 	calls   sync.WaitGroup
 	release []func()
@@ -116,12 +124,6 @@ type Guard struct {
 	MaxBody int64 `json:"max_body,omitempty"`
 	// How long a body may take to arrive. Default: 10 s.
 	BodyTimeout caddy.Duration `json:"body_timeout,omitempty"`
-}
-
-// Audit says what is recorded of each call.
-type Audit struct {
-	// Write UserExplanation and TechExplanation, which can hold personal data. Default: no.
-	Explanations bool `json:"explanations,omitempty"`
 }
 
 // SuperOffice says which SuperOffice credentials of callers are taken.
@@ -147,6 +149,10 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if h.logger == nil { // a test brings its own
 		h.logger = ctx.Logger()
 	}
+	if h.storage == nil { // likewise
+		h.storage = ctx.Storage()
+	}
+	h.ctx = ctx
 	h.audit = h.logger.Named("audit")
 	h.node = instance()
 	if h.Guard.MaxBody == 0 {
@@ -165,25 +171,31 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if h.roundTrip, err = newTransport(ctx, h); err != nil {
 		return err
 	}
-	client := asking(h.roundTrip)
-	h.prover = auth.NewProver(client, nil)
+	if err := h.provisionKeys(ctx); err != nil {
+		return err
+	}
+	if h.privacy, err = h.Audit.privacy(h.keys[0]); err != nil {
+		return err
+	}
+	h.prover = auth.NewProver(asking(h.roundTrip), nil)
 	h.credentials = auth.NewKeeper(nil)
+	superID := asking(h.metrics.Watch(outcome.SuperID, h.roundTrip))
 	var keys *superid.KeySet
 	if h.upstreamAPI == "" {
-		h.locator = superoffice.NewLocator(h.environment, client, nil)
-		keys = superid.NewKeySet(h.environment, client, nil)
+		h.locator = superoffice.NewLocator(h.environment, asking(h.metrics.Watch(outcome.StateService, h.roundTrip)), nil)
+		keys = superid.NewKeySet(h.environment, superID, nil)
 	}
 	h.apps = make(map[string]*App, len(h.Apps))
 	for _, app := range h.Apps {
 		if h.apps[app.Name] != nil {
 			return fmt.Errorf("app %s: configured twice", app.Name)
 		}
-		if err := app.provision(ctx, h, client, keys); err != nil {
+		if err := app.provision(ctx, h, superID, keys); err != nil {
 			return fmt.Errorf("app %s: %w", app.Name, err)
 		}
 		h.apps[app.Name] = app
 	}
-	if err := h.provisionIssuers(ctx, client); err != nil {
+	if err := h.provisionIssuers(ctx, asking(h.metrics.Watch(outcome.IdentityProvider, h.roundTrip))); err != nil {
 		return err
 	}
 	if err := h.provisionSuperOffice(); err != nil {
@@ -290,16 +302,39 @@ func (s *SuperOffice) takes(scheme string) bool {
 }
 
 // Cleanup gives back what is shared between configurations, once the last call
-// of this one is over: on a reload Caddy cleans up while calls go on.
+// of this one is over: on a reload Caddy cleans up while calls go on. When the process is
+// ending it waits for them as long as Caddy does for connections: calls that
+// their callers left have none that Caddy could wait for.
 func (h *Handler) Cleanup() error {
+	over := make(chan struct{})
 	release := h.release
 	h.release = nil
 	go func() {
+		defer close(over)
 		h.calls.Wait()
 		for _, f := range release {
 			f()
 		}
 	}()
+	if caddy.Exiting() {
+		select {
+		case <-over:
+		case <-h.grace():
+			h.logger.Warn("calls are cut off: grace_period is over. What became of them is not known here; erpsync call started tells which they are")
+		}
+	}
+	return nil
+}
+
+// grace is closed or sends when the HTTP app's grace_period is over; nil waits for ever.
+func (h *Handler) grace() <-chan time.Time {
+	app, err := h.ctx.AppIfConfigured("http")
+	if err != nil {
+		return nil
+	}
+	if app, ok := app.(*caddyhttp.App); ok && app.GracePeriod > 0 {
+		return time.After(time.Duration(app.GracePeriod))
+	}
 	return nil
 }
 

@@ -1,21 +1,67 @@
 package outcome
 
 import (
+	"context"
 	"errors"
-	"time"
+	"net/http"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/caddy-erpsync/caddy-erpsync/superoffice"
 )
 
-// Metrics counts calls. Every label comes from a closed list.
+// Metrics counts calls. Every label comes from a closed list, but for the tenant:
+// that one is counted only when a call in it was allowed, so callers cannot make up series.
 type Metrics struct {
 	requests *prometheus.CounterVec
 	outcomes *prometheus.CounterVec
 	duration *prometheus.HistogramVec
 	inFlight *prometheus.GaugeVec
+	renewals *prometheus.CounterVec
+	up       *prometheus.GaugeVec
+	tenants  *prometheus.CounterVec
 }
+
+// Kind is what was renewed. The list is closed: it is a label.
+type Kind string
+
+const (
+	SystemTicket  Kind = "system_ticket"
+	AccountBearer Kind = "account_bearer"
+	SessionToken  Kind = "session_token"
+)
+
+// Result is how a renewal ended. The list is closed: it is a label.
+type Result string
+
+const (
+	Renewed Result = "renewed"
+	// Refused: it will not come right by itself.
+	Refused Result = "refused"
+	// Failed: nobody could be asked; it is tried again.
+	Failed Result = "failed"
+)
+
+// ResultOf names how a renewal ended.
+func ResultOf(renewed, refused bool) Result {
+	switch {
+	case renewed:
+		return Renewed
+	case refused:
+		return Refused
+	}
+	return Failed
+}
+
+// Dependency is what the gateway asks beside the WebAPI itself. The list is closed: it is a label.
+type Dependency string
+
+const (
+	StateService     Dependency = "state_service"
+	SuperID          Dependency = "superid"
+	IdentityProvider Dependency = "identity_provider"
+	Store            Dependency = "store"
+)
 
 // NewMetrics registers the metrics, or takes those that an earlier configuration registered.
 func NewMetrics(registry prometheus.Registerer) (*Metrics, error) {
@@ -33,9 +79,19 @@ func NewMetrics(registry prometheus.Registerer) (*Metrics, error) {
 		inFlight: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "caddy_erpsync_in_flight", Help: "Calls that SuperOffice has not answered yet.",
 		}, []string{"operation"}),
+		renewals: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "caddy_erpsync_renewals_total", Help: "Credentials minted or renewed, by kind and result.",
+		}, []string{"kind", "result"}),
+		up: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "caddy_erpsync_dependency_up", Help: "Whether a dependency gave an answer when it was last asked: 1 or 0. Absent until it is asked.",
+		}, []string{"dependency"}),
+		tenants: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "caddy_erpsync_tenant_calls_total", Help: "Allowed calls by tenant and result: succeeded or failed.",
+		}, []string{"tenant", "result"}),
 	}
 	return m, errors.Join(
-		take(registry, &m.requests), take(registry, &m.outcomes), take(registry, &m.duration), take(registry, &m.inFlight))
+		take(registry, &m.requests), take(registry, &m.outcomes), take(registry, &m.duration),
+		take(registry, &m.inFlight), take(registry, &m.renewals), take(registry, &m.up), take(registry, &m.tenants))
 }
 
 func take[C prometheus.Collector](registry prometheus.Registerer, collector *C) error {
@@ -59,12 +115,51 @@ func (m *Metrics) Sending(op superoffice.Operation) func() {
 	return gauge.Dec
 }
 
+// Renewal counts a credential that was minted or renewed, or was not.
+func (m *Metrics) Renewal(kind Kind, result Result) {
+	m.renewals.WithLabelValues(string(kind), string(result)).Inc()
+}
+
+// Answered notes whether a dependency gave an answer.
+func (m *Metrics) Answered(dependency Dependency, yes bool) {
+	up := 0.0
+	if yes {
+		up = 1
+	}
+	m.up.WithLabelValues(string(dependency)).Set(up)
+}
+
+// Watch is a transport that notes whether the dependency gives answers. A status of 500
+// and above is none; a request that its own caller gave up says nothing.
+func (m *Metrics) Watch(dependency Dependency, next http.RoundTripper) http.RoundTripper {
+	return roundTrip(func(r *http.Request) (*http.Response, error) {
+		resp, err := next.RoundTrip(r)
+		if !errors.Is(err, context.Canceled) {
+			m.Answered(dependency, err == nil && resp.StatusCode < http.StatusInternalServerError)
+		}
+		return resp, err
+	})
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
 // Count counts a call that is over.
 func (m *Metrics) Count(r *Record) {
 	operation := r.Operation.String()
 	m.requests.WithLabelValues(operation, r.Decision, r.Reason).Inc()
 	if r.Outcome.Class != "" {
 		m.outcomes.WithLabelValues(operation, string(r.Outcome.Class)).Inc()
-		m.duration.WithLabelValues(operation, string(r.Outcome.Class)).Observe(time.Since(r.Started).Seconds())
+		m.duration.WithLabelValues(operation, string(r.Outcome.Class)).Observe(r.Duration.Seconds())
+	}
+	if r.Decision == "allowed" {
+		// Both series begin together, so that one which never counts is zero and not absent.
+		succeeded, failed := m.tenants.WithLabelValues(r.Tenant, "succeeded"), m.tenants.WithLabelValues(r.Tenant, "failed")
+		if r.Outcome.Class.Succeeded() {
+			succeeded.Inc()
+		} else {
+			failed.Inc()
+		}
 	}
 }

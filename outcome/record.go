@@ -3,6 +3,8 @@ package outcome
 import (
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
@@ -44,8 +46,9 @@ type Record struct {
 	Started  time.Time
 	Duration time.Duration
 
-	// Explanations has UserExplanation and TechExplanation written, which may hold personal data.
-	Explanations bool
+	// Widened tells that the caller's $select was widened by what the outcome is told from.
+	Widened bool
+	Privacy Privacy
 }
 
 // MarshalLogObject writes the line's fields in a fixed order.
@@ -59,7 +62,7 @@ func (r *Record) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	text("client_ip", r.ClientIP)
 	text("app", r.App)
 	text("tenant", r.Tenant)
-	text("principal", r.Principal)
+	text("principal", r.Privacy.disclose(r.Privacy.Principals, r.Principal))
 	text("scheme", r.Scheme)
 	text("credential", r.Credential)
 	if r.Operation != superoffice.UnknownOperation {
@@ -73,6 +76,9 @@ func (r *Record) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	}
 	if r.Understood && r.Operation.Resyncs() {
 		enc.AddBool("resync_all", r.Arguments.Everything)
+	}
+	if r.Widened {
+		enc.AddBool("select_widened", true)
 	}
 	text("node", r.Node)
 	text("environment", r.Environment)
@@ -91,10 +97,8 @@ func (r *Record) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 			return err
 		}
 	}
-	if r.Explanations {
-		text("user_explanation", r.Outcome.UserExplanation)
-		text("tech_explanation", r.Outcome.TechExplanation)
-	}
+	text("user_explanation", r.Privacy.disclose(r.Privacy.Explanations, r.Outcome.UserExplanation))
+	text("tech_explanation", r.Privacy.disclose(r.Privacy.Explanations, r.Outcome.TechExplanation))
 	if r.Sends > 0 {
 		enc.AddInt("sends", r.Sends)
 	}
@@ -148,5 +152,23 @@ func (r *Record) Begin(audit *zap.Logger) {
 func (r *Record) End(audit *zap.Logger) {
 	if entry := audit.Check(zap.InfoLevel, "erpsync call"); entry != nil {
 		entry.Write(zap.Inline(r))
+	}
+}
+
+// Trace sets what the line tells as attributes of the request's span. A span that is not recorded costs nothing.
+func (r *Record) Trace(span trace.Span) {
+	if !span.IsRecording() {
+		return
+	}
+	for key, value := range map[string]string{
+		"app": r.App, "tenant": r.Tenant, "operation": r.Operation.String(), "decision": r.Decision, "reason": r.Reason,
+		"outcome": string(r.Outcome.Class), "outcome_cause": r.Outcome.Cause, "error_code": r.Outcome.ErrorCode, "request_id": r.RequestID,
+	} {
+		if value != "" {
+			span.SetAttributes(attribute.String("erpsync."+key, value))
+		}
+	}
+	if r.Understood {
+		span.SetAttributes(attribute.Int("erpsync.connection_id", int(r.Arguments.Connection)), attribute.Bool("erpsync.resync_all", r.Arguments.Everything))
 	}
 }

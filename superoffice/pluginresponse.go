@@ -1,11 +1,14 @@
 package superoffice
 
-import (
-	"bytes"
-	"encoding/json"
-	"errors"
-	"io"
-)
+import "errors"
+
+// Answer is what SuperOffice said: a PluginResponse, an error body, or null.
+type Answer struct {
+	PluginResponse
+	Fault Fault
+	// Null tells that the answer is null, which SuperOffice documents for a failed call.
+	Null bool
+}
 
 // PluginResponse is what the outcome of a resync is told from. Fields that the
 // answer does not hold, or holds as null, are nil.
@@ -30,78 +33,99 @@ type Fault struct {
 	Present bool
 }
 
-// ErrNotAnAnswer tells that a body is neither a PluginResponse, an error body nor null.
-var ErrNotAnAnswer = errors.New("neither a PluginResponse nor an error body")
+var (
+	// ErrNotAnAnswer tells that a body is neither a PluginResponse, an error body nor null.
+	ErrNotAnAnswer = errors.New("neither a PluginResponse nor an error body")
 
-// ErrTwice tells that a body holds one property twice, so that two readers can read it differently.
-var ErrTwice = errors.New("a property stands in the answer twice")
+	// ErrTwice tells that a body holds one property twice, so that two readers can read it differently.
+	ErrTwice = errors.New("a property stands in the answer twice")
 
-// ParseAnswer reads a JSON answer of the agent. null gives null true and nothing
-// else. SuperOffice answers PascalCase alone, and so names are compared exactly.
-func ParseAnswer(body []byte) (answer PluginResponse, fault Fault, null bool, err error) {
-	body = bytes.TrimPrefix(body, []byte("\xef\xbb\xbf"))
-	decoder := json.NewDecoder(bytes.NewReader(body))
-	token, err := decoder.Token()
-	if err != nil {
-		return answer, fault, false, err
-	}
-	switch token {
-	case nil:
-		null = true
-	case json.Delim('{'):
-		err = parseAnswerObject(decoder, &answer, &fault)
-	default:
-		return answer, fault, false, ErrNotAnAnswer
-	}
-	if err != nil {
-		return answer, fault, false, err
-	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return answer, fault, false, ErrNotAnAnswer
-	}
-	if !null && !answer.Present && !fault.Present {
-		return answer, fault, false, ErrNotAnAnswer
-	}
-	return answer, fault, null, nil
+	// ErrTooDeep tells that a body is nested deeper than any answer is.
+	ErrTooDeep = errors.New("the answer is nested too deep")
+
+	// ErrTooLong tells that a single text in a body is longer than any answer's.
+	ErrTooLong = errors.New("a text in the answer is too long")
+
+	// ErrDocumentType tells that an XML body defines a document type, which no answer does.
+	ErrDocumentType = errors.New("the answer defines a document type")
+)
+
+const (
+	// maxAnswerDepth bounds the nesting of an answer; documented ones reach five.
+	maxAnswerDepth = 100
+
+	// maxAnswerText bounds a single text in an answer, and so the memory that
+	// reading one takes, however long the answer is. In bytes.
+	maxAnswerText = 256 << 10
+)
+
+// The names that an answer is understood by. SuperOffice answers PascalCase
+// alone, so they are compared exactly.
+const (
+	isOk            = "IsOk"
+	status          = "Status"
+	errorCode       = "ErrorCode"
+	userExplanation = "UserExplanation"
+	techExplanation = "TechExplanation"
+	changes         = "Changes"
+	errorType       = "ErrorType"
+	errorMessage    = "ErrorMessage"
+	message         = "Message"
+	messageDetail   = "MessageDetail"
+	errorFlag       = "Error"
+	errorSource     = "ErrorSource"
+)
+
+var answerNames = []string{
+	isOk, status, errorCode, userExplanation, techExplanation, changes,
+	errorType, errorMessage, message, messageDetail, errorFlag, errorSource,
 }
 
-func parseAnswerObject(decoder *json.Decoder, answer *PluginResponse, fault *Fault) error {
-	seen := make(map[string]bool, 8)
-	var changes *struct {
-		AddedRecords, UpdatedRecords, DeletedRecords []struct{}
+// text gives where a property that is a text is kept; nil for every other property.
+func (a *Answer) text(name string) **string {
+	switch name {
+	case status:
+		return &a.Status
+	case errorCode:
+		return &a.ErrorCode
+	case userExplanation:
+		return &a.UserExplanation
+	case techExplanation:
+		return &a.TechExplanation
 	}
-	var isError bool
-	var detail string
-	fields := map[string]any{
-		"IsOk": &answer.IsOk, "Status": &answer.Status, "ErrorCode": &answer.ErrorCode,
-		"UserExplanation": &answer.UserExplanation, "TechExplanation": &answer.TechExplanation, "Changes": &changes,
+	return nil
+}
+
+// faultText gives where a text of an error body is kept; nil for every other property.
+func (a *Answer) faultText(name string) *string {
+	switch name {
+	case errorType:
+		return &a.Fault.Type
+	case errorMessage, message:
+		return &a.Fault.Message
+	case messageDetail, errorSource:
+		return new(string)
 	}
-	faults := map[string]any{
-		"Error": &isError, "ErrorType": &fault.Type, "ErrorMessage": &fault.Message, "Message": &fault.Message, "MessageDetail": &detail, "ErrorSource": new(json.RawMessage),
+	return nil
+}
+
+// count gives where the records of a list in Changes are counted.
+func (a *Answer) count(list string) *int {
+	switch list {
+	case "AddedRecords":
+		return &a.Added
+	case "UpdatedRecords":
+		return &a.Updated
+	case "DeletedRecords":
+		return &a.Deleted
 	}
-	for decoder.More() {
-		token, err := decoder.Token()
-		if err != nil {
-			return err
-		}
-		name := token.(string)
-		if seen[name] {
-			return ErrTwice
-		}
-		seen[name] = true
-		var into any = new(json.RawMessage)
-		if field, ok := fields[name]; ok {
-			into, answer.Present = field, true
-		} else if field, ok := faults[name]; ok {
-			into, fault.Present = field, true
-		}
-		if err := decoder.Decode(into); err != nil {
-			return err
-		}
+	return nil
+}
+
+// understood tells whether an answer that was read to its end says anything.
+func (a *Answer) understood() error {
+	if !a.Null && !a.Present && !a.Fault.Present {
+		return ErrNotAnAnswer
 	}
-	if changes != nil {
-		answer.Added, answer.Updated, answer.Deleted = len(changes.AddedRecords), len(changes.UpdatedRecords), len(changes.DeletedRecords)
-	}
-	_, err := decoder.Token()
-	return err
+	return nil
 }
