@@ -3,33 +3,35 @@
 package demo
 
 import (
-	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
+
+	"github.com/caddy-erpsync/caddy-erpsync/internal/command"
 )
 
 func init() {
-	caddycmd.RegisterCommand(caddycmd.Command{
-		Name:  "erpsync",
-		Short: "Try the ErpSync gateway out on a SuperOffice sandbox",
-		CobraFunc: func(root *cobra.Command) {
-			var once bool
-			demo := &cobra.Command{
-				Use: "demo", Short: "Sign in, resync, and show what happened at every step", Args: cobra.NoArgs, SilenceUsage: true,
-				RunE: func(cmd *cobra.Command, _ []string) error { return runDemo(cmd.Context(), cmd.OutOrStdout(), once) },
-			}
-			demo.Flags().BoolVar(&once, "once", false, "end after the calls instead of staying up")
-			var listen, dir string
-			box := &cobra.Command{
-				Use: "sandbox", Short: "Run the SuperOffice sandbox that Caddyfile.example expects", Args: cobra.NoArgs, SilenceUsage: true,
-				RunE: func(cmd *cobra.Command, _ []string) error {
-					return runSandbox(cmd.Context(), cmd.OutOrStdout(), listen, dir)
-				},
-			}
-			box.Flags().StringVar(&listen, "listen", "127.0.0.1:8088", "where to listen; loopback only")
-			box.Flags().StringVar(&dir, "secrets", "sandbox-secrets", "the folder that the sandbox's secrets are written to")
-			root.AddCommand(demo, box)
-			root.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
-			root.Args = cobra.NoArgs
+	command.Add(demoCommand)
+	command.Add(sandboxCommand)
+}
+
+func demoCommand() *cobra.Command {
+	var once bool
+	cmd := &cobra.Command{
+		Use: "demo", Short: "Sign in to a SuperOffice sandbox, resync, and show what happened at every step", Args: cobra.NoArgs, SilenceUsage: true,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runDemo(cmd.Context(), cmd.OutOrStdout(), once) },
+	}
+	cmd.Flags().BoolVar(&once, "once", false, "end after the calls instead of staying up")
+	return cmd
+}
+
+func sandboxCommand() *cobra.Command {
+	var listen, dir string
+	cmd := &cobra.Command{
+		Use: "sandbox", Short: "Run the SuperOffice sandbox that Caddyfile.example expects", Args: cobra.NoArgs, SilenceUsage: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runSandbox(cmd.Context(), cmd.OutOrStdout(), listen, dir)
 		},
-	})
+	}
+	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:8088", "where to listen; loopback only")
+	cmd.Flags().StringVar(&dir, "secrets", "sandbox-secrets", "the folder that the sandbox's secrets are written to")
+	return cmd
 }

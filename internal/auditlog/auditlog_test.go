@@ -1,0 +1,184 @@
+package auditlog
+
+import (
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+func line(ts, id, rest string) string {
+	return fmt.Sprintf(`{"level":"info","ts":%s,"logger":"http.handlers.erpsync.audit","msg":"erpsync call","request_id":%q,%s}`+"\n", ts, id, rest)
+}
+
+const ok = `"app":"erp","tenant":"Cust1","principal":"idp#sync","operation":"ForceResync","connection_id":612,"keys":{"count":2,"first":[386,230]},"resync_all":false,"decision":"allowed","status":200,"outcome":"ok","duration":1.5`
+
+// folder writes what two gateways left: rolled, packed, and with other lines between.
+func folder(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	write := func(name string, content []byte) {
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var packed bytes.Buffer
+	w := gzip.NewWriter(&packed)
+	_, _ = w.Write([]byte(line("1795539442.5", "one", ok)))
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	write("a-2026.log.gz", packed.Bytes())
+	encoder, err := zstd.NewWriter(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write("b-2026.log.zst", encoder.EncodeAll([]byte(line("1795539443", "two",
+		`"app":"portal","tenant":"Cust2","operation":"ForceResync","connection_id":613,"keys":{"count":300,"first":[1,2]},"decision":"allowed","status":200,"outcome":"error","error_code":"ERP\u001b[31m","duration":60`)), nil))
+	write("a.log", []byte(
+		`{"ts":1795539444,"msg":"erpsync call started","request_id":"three","tenant":"Cust1","operation":"ForceResync"}`+"\n"+
+			"not JSON\n"+`{"ts":1,"msg":"handled request"}`+"\n"+
+			line(`"2026-11-24T16:57:25Z"`, "three", strings.Replace(ok, `"resync_all":false`, `"resync_all":true`, 1))+
+			`{"ts":1795539450,"msg":"erpsync call started","request_id":"killed","tenant":"Cust1","operation":"ForceResync"}`+"\n"+
+			line("1795539451000", "five", `"tenant":"Cust1","operation":"ForceResync","decision":"refused","reason":"resync_all_denied","status":403`)))
+	return dir
+}
+
+func outcomes(t *testing.T, args ...string) (stdout, stderr string, err error) {
+	t.Helper()
+	cmd := outcomesCommand()
+	var out, errs bytes.Buffer
+	cmd.SetOut(&out)
+	cmd.SetErr(&errs)
+	cmd.SetArgs(args)
+	err = cmd.ExecuteContext(t.Context())
+	return out.String(), errs.String(), err
+}
+
+func TestFilesOfSeveralGatewaysAreReadInTheOrderOfTime(t *testing.T) {
+	t.Parallel()
+	out, errs, err := outcomes(t, "--json", folder(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ids []string
+	for raw := range strings.Lines(out) {
+		l, err := parse([]byte(strings.TrimSpace(raw)))
+		if err != nil {
+			t.Fatalf("%s: %v", raw, err)
+		}
+		ids = append(ids, l.RequestID)
+	}
+	if got := strings.Join(ids, " "); got != "one two three five" {
+		t.Errorf("order: %s", got)
+	}
+	if !strings.Contains(errs, "2 lines are no audit lines") {
+		t.Errorf("remarks: %s", errs)
+	}
+}
+
+func TestEveryFilterLetsItsOwnThrough(t *testing.T) {
+	t.Parallel()
+	dir := folder(t)
+	for args, want := range map[string]string{
+		"--app portal":                          "two",
+		"--tenant cust2,Cust9":                  "two",
+		"--outcome error":                       "two",
+		"--decision refused":                    "five",
+		"--connection 613":                      "two",
+		"--key 386":                             "one three",
+		"--key 7":                               "three",
+		"--request one":                         "one",
+		"--principal idp#sync":                  "one three",
+		"--since 2026-11-24T16:57:24Z":          "three five",
+		"--until 2026-11-24T16:57:23Z":          "one",
+		"--tenant Cust1 --outcome ok --key 230": "one three",
+	} {
+		out, errs, err := outcomes(t, append(strings.Fields(args), "--json", dir)...)
+		if err != nil {
+			t.Fatalf("%s: %v", args, err)
+		}
+		var ids []string
+		for raw := range strings.Lines(out) {
+			l, _ := parse([]byte(strings.TrimSpace(raw)))
+			ids = append(ids, l.RequestID)
+		}
+		if got := strings.Join(ids, " "); got != want {
+			t.Errorf("%s: %s, want %s", args, got, want)
+		}
+		if strings.Contains(args, "--key") && strings.Contains(errs, "may have touched the key") != !strings.Contains(args, "Cust1") {
+			t.Errorf("%s: remarks: %s", args, errs)
+		}
+	}
+}
+
+func TestTheSummaryCountsAndNamesCallsWithoutAnEnd(t *testing.T) {
+	t.Parallel()
+	out, _, err := outcomes(t, "--summary", folder(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"4 calls", "ok       2", "error    1", "resync_all_denied", "60.000s", "No end told", "killed"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+	if strings.Contains(out, "\x1b") {
+		t.Error("what an answer said steers the terminal")
+	}
+}
+
+func TestATableNamesWhatHappened(t *testing.T) {
+	t.Parallel()
+	out, _, err := outcomes(t, folder(t))
+	if err != nil || strings.Count(out, "\n") != 5 || !strings.Contains(out, "ERP?[31m") || !strings.Contains(out, "resync_all_denied") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+func TestWhatCannotBeReadIsSaid(t *testing.T) {
+	t.Parallel()
+	dir := folder(t)
+	for args, want := range map[string]string{
+		"--outcome fine " + dir:       "want some of",
+		"--decision maybe " + dir:     "allowed or refused",
+		"--since yesterday " + dir:    "is no time",
+		filepath.Join(dir, "missing"): "no such file",
+		t.TempDir():                   "holds no *.log files",
+		"":                            "requires at least 1 arg",
+	} {
+		if _, _, err := outcomes(t, strings.Fields(args)...); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", args, err)
+		}
+	}
+}
+
+func TestAMomentIsReadHoweverItIsWritten(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+	for raw, want := range map[string]string{
+		"90m": "2026-11-24T10:30:00Z", "7d": "2026-11-17T12:00:00Z", "2026-11-01": "2026-11-01T00:00:00Z", "2026-11-01 08:30": "2026-11-01T08:30:00Z", "2026-11-01T08:30:00+02:00": "2026-11-01T06:30:00Z",
+	} {
+		if got, err := parseMoment(raw, now); err != nil || got.UTC().Format(time.RFC3339) != want {
+			t.Errorf("%s: %s, %v", raw, got, err)
+		}
+	}
+}
+
+// FuzzLine lets any line stand in an audit file.
+func FuzzLine(f *testing.F) {
+	f.Add([]byte(line("1", "a", ok)))
+	f.Add([]byte(`{"ts":"2026-11-24T18:17:25Z","msg":"erpsync call","keys":{"first":[{}]},"connection_id":1e9}`))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		if l, err := parse(raw); err == nil {
+			_, _ = (&Filter{Keys: []string{"1"}}).matches(&l)
+			_ = row(&l)
+		}
+	})
+}
