@@ -4,15 +4,20 @@ package e2e
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -59,9 +64,12 @@ type site struct {
 	provider *demo.Provider
 	dir      string
 	audit    string
+	caddy    *exec.Cmd
+	ended    chan error // gets how Caddy ended
 }
 
-func serveExample(t *testing.T, binary, pages string) *site {
+// Further arguments are replaced in it, in pairs.
+func serveExample(t *testing.T, binary, pages string, changes ...string) *site {
 	t.Helper()
 	var so *sandbox.Sandbox
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { so.ServeHTTP(w, r) }))
@@ -85,6 +93,7 @@ func serveExample(t *testing.T, binary, pages string) *site {
 	// The pages of the test stand beside the gateway; nothing else is changed.
 	config := strings.Replace(string(raw), "\terror 404\n", pages+"\n\terror 404\n", 1)
 	config = strings.Replace(config, "\t\tapp portal {", "\t\tsuperoffice soticket {\n\t\t\tapp portal\n\t\t}\n\t\tapp portal {", 1)
+	config = strings.NewReplacer(changes...).Replace(config)
 	file := filepath.Join(dir, "Caddyfile")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
@@ -104,9 +113,11 @@ func serveExample(t *testing.T, binary, pages string) *site {
 	if err := caddy.Start(); err != nil {
 		t.Fatal(err)
 	}
+	ended := make(chan error, 1)
+	go func() { ended <- caddy.Wait() }()
 	t.Cleanup(func() {
 		_ = caddy.Process.Kill()
-		_ = caddy.Wait()
+		<-ended
 		if t.Failed() {
 			t.Log(log.String())
 		}
@@ -123,7 +134,7 @@ func serveExample(t *testing.T, binary, pages string) *site {
 			t.Fatalf("Caddy does not answer: %s", log.String())
 		}
 	}
-	return &site{url, so, provider, dir, filepath.Join(dir, "audit.log")}
+	return &site{url, so, provider, dir, filepath.Join(dir, "audit.log"), caddy, ended}
 }
 
 func node(t *testing.T, script string, environment ...string) map[string]any {
@@ -165,6 +176,194 @@ func TestTheVendorsClientResyncsThroughTheExample(t *testing.T) {
 	}
 	if stat, err := os.Stat(s.audit); err != nil || stat.Mode().Perm() != 0o600 {
 		t.Errorf("the audit file's mode: %v %v", stat.Mode(), err)
+	}
+}
+
+func TestTheVendorsClientGetsEveryFieldThatItAsksFor(t *testing.T) {
+	needPackages(t)
+	s := serveExample(t, buildCaddy(t), "")
+	got := node(t, "select.mjs", "SITE="+s.url, "DIRECT="+s.so.Base(), "TICKET="+s.so.Ticket("portal", "Cust12345", "per"), "APP_TOKEN="+s.so.App("portal").ClientSecret)
+	if compared, _ := got["compared"].(float64); compared < 40 || fmt.Sprint(got["differing"]) != "[]" {
+		t.Errorf("%v", got)
+	}
+}
+
+// promtool finds the one that make setup brought, or the machine's own.
+func promtool(t *testing.T) string {
+	t.Helper()
+	if path, err := filepath.Abs("bin/promtool"); err == nil {
+		if _, err := os.Stat(path); err == nil {
+			return path
+		}
+	}
+	return need(t, "promtool")
+}
+
+func TestTheAlertRulesFireWhenTheyShould(t *testing.T) {
+	t.Parallel()
+	check := exec.CommandContext(t.Context(), promtool(t), "test", "rules", "alerts_test.yml") //nolint:gosec // our own rules
+	check.Dir = "../docs/observability"
+	if out, err := check.CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
+func TestTheMetricsAreAsPrometheusWantsThemAndTheDashboardShowsOnlyWhatThereIs(t *testing.T) {
+	tool := promtool(t)
+	s := serveExample(t, buildCaddy(t), "\thandle /metrics {\n\t\tmetrics\n\t}")
+	s.call(t, `{"ErpConnectionId":612,"InternalKeyIds":[1]}`)
+	s.call(t, `{"ErpConnectionId":613,"InternalKeyIds":[1]}`)
+	s.call(t, `{}`)
+	resp, err := http.Get(s.url + "/metrics") //nolint:noctx // loopback
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ours strings.Builder
+	for line := range strings.Lines(string(raw)) {
+		if strings.Contains(line, "caddy_erpsync_") {
+			ours.WriteString(line)
+		}
+	}
+	for _, secret := range s.secrets(t) {
+		if strings.Contains(ours.String(), secret) {
+			t.Error("a secret stands in the metrics")
+		}
+	}
+	check := exec.CommandContext(t.Context(), tool, "check", "metrics") //nolint:gosec // see promtool
+	check.Stdin = strings.NewReader(ours.String())
+	if out, err := check.CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("%v: %s", err, out)
+	}
+	for _, file := range []string{"dashboard.json", "alerts.yml"} {
+		text, err := os.ReadFile(filepath.Join("../docs/observability", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range regexp.MustCompile(`caddy_erpsync_[a-z_]+`).FindAllString(string(text), -1) {
+			if !strings.Contains(ours.String(), "\n"+strings.TrimSuffix(name, "_bucket")) && !strings.Contains(ours.String(), "TYPE "+strings.TrimSuffix(name, "_bucket")+" ") {
+				t.Errorf("%s: there is no metric %s", file, name)
+			}
+		}
+	}
+}
+
+// call has the service make a call, and gives the status.
+func (s *site) call(t *testing.T, body string) int {
+	t.Helper()
+	resp, err := http.DefaultClient.Do(s.request(t.Context(), t, body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	return resp.StatusCode
+}
+
+func (s *site) request(ctx context.Context, t *testing.T, body string) *http.Request {
+	t.Helper()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url+"/Cust12345/api/v1/Agents/ErpSync/ForceResync", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Authorization", "Bearer "+s.provider.Token("Cust12345", time.Hour))
+	return req
+}
+
+// secrets gives what must stand nowhere.
+func (s *site) secrets(t *testing.T) (secrets []string) {
+	t.Helper()
+	for _, name := range []string{"portal.client_secret", "erp.client_secret", "erp.private_key"} {
+		raw, err := os.ReadFile(filepath.Join(s.dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		secrets = append(secrets, strings.TrimSpace(string(raw)))
+	}
+	return append(secrets, s.so.SystemToken("erp", "Cust12345"))
+}
+
+// Over HTTP/2 the server forgets a connection that its client closed, while the call goes on:
+// there it is the handler that the process waits for.
+func TestACallThatItsCallerLeftIsFinishedAndRecordedWhenCaddyStops(t *testing.T) {
+	binary := buildCaddy(t)
+	protocols := map[string]*http.Transport{"HTTP1": {}, "HTTP2": {Protocols: new(http.Protocols)}}
+	protocols["HTTP2"].Protocols.SetUnencryptedHTTP2(true)
+	for name, transport := range protocols {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := serveExample(t, binary, "", "\tservers {\n", "\tservers {\n\t\tprotocols h1 h2c\n")
+			held := make(chan struct{})
+			s.so.Answer(func(string, int) *sandbox.Answer {
+				return &sandbox.Answer{Hold: held, Body: `{"IsOk":false,"Status":"Error"}`}
+			})
+			ctx, leave := context.WithCancel(t.Context())
+			req := s.request(ctx, t, `{"ErpConnectionId":612,"InternalKeyIds":[1]}`)
+			gone := make(chan error, 1)
+			go func() {
+				resp, err := (&http.Client{Transport: transport}).Do(req)
+				if err == nil {
+					resp.Body.Close()
+				}
+				gone <- err
+			}()
+			eventually(t, func() bool { return agentCalls(s.so) == 1 })
+			leave()
+			if err := <-gone; !errors.Is(err, context.Canceled) {
+				t.Fatalf("the caller did not leave: %v", err)
+			}
+			transport.CloseIdleConnections()
+			if err := s.caddy.Process.Signal(syscall.SIGTERM); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, func() bool {
+				conn, err := net.DialTimeout("tcp", strings.TrimPrefix(s.url, "http://"), time.Second)
+				if err == nil {
+					conn.Close()
+				}
+				return err != nil
+			})
+			select {
+			case err := <-s.ended:
+				s.ended <- err
+				t.Fatalf("Caddy did not wait for the call: %v", err)
+			case <-time.After(300 * time.Millisecond): // it waits
+			}
+			close(held)
+			err := <-s.ended
+			s.ended <- err
+			raw, readErr := os.ReadFile(s.audit)
+			if n := strings.Count(string(raw), `"outcome":"error"`); err != nil || n != 1 {
+				t.Errorf("%v, %v: %s", err, readErr, raw)
+			}
+		})
+	}
+}
+
+func agentCalls(so *sandbox.Sandbox) (n int) {
+	for _, r := range so.Requests() {
+		if strings.Contains(r.URI, "/Agents/ErpSync/") {
+			n++
+		}
+	}
+	return n
+}
+
+func eventually(t *testing.T, done func() bool) {
+	t.Helper()
+	deadline := time.NewTimer(20 * time.Second)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-deadline.C:
+			t.Fatal("what is promised has not come about in 20 s")
+		case <-tick.C:
+		}
 	}
 }
 
