@@ -1,6 +1,7 @@
 package outcome
 
 import (
+	"bufio"
 	"bytes"
 	"compress/flate"
 	"compress/zlib"
@@ -89,9 +90,13 @@ func (f format) decoded(from io.Reader) (r io.Reader, close func(), err error) {
 		case "gzip", "x-gzip":
 			from, err = gzip.NewReader(from)
 		case "br":
-			from = brotli.NewReader(from)
+			source := bufio.NewReader(from)
+			from = &exact{brotli.NewReader(source), source}
 		case "deflate":
-			from, err = inflater(from)
+			source := bufio.NewReader(from)
+			if from, err = inflater(source); err == nil {
+				from = &exact{from, source}
+			}
 		case "zstd":
 			var d *zstd.Decoder
 			d, err = zstd.NewReader(from, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderMaxMemory(maxDecoded))
@@ -118,17 +123,28 @@ func (f format) decoded(from io.Reader) (r io.Reader, close func(), err error) {
 
 // inflater reads what HTTP calls deflate: zlib's format, or as some servers
 // understood it the raw stream.
-func inflater(from io.Reader) (io.Reader, error) {
-	var head [2]byte
-	n, err := io.ReadFull(from, head[:])
+func inflater(from *bufio.Reader) (io.Reader, error) {
+	head, err := from.Peek(2)
 	if err != nil {
 		return nil, err
 	}
-	from = io.MultiReader(bytes.NewReader(head[:n]), from)
 	if head[0]&0x0f == 8 && (uint(head[0])<<8|uint(head[1]))%31 == 0 {
 		return zlib.NewReader(from)
 	}
 	return flate.NewReader(from), nil
+}
+
+// exact lets nothing stand behind the end of what a decoder reads from source.
+type exact struct{ decoder, source io.Reader }
+
+func (e *exact) Read(p []byte) (int, error) {
+	n, err := e.decoder.Read(p)
+	if errors.Is(err, io.EOF) {
+		if m, _ := io.ReadFull(e.source, make([]byte, 1)); m > 0 {
+			return n, errors.New("bytes behind the end")
+		}
+	}
+	return n, err
 }
 
 var bom = []byte("\xef\xbb\xbf")
