@@ -121,7 +121,7 @@ func (a *App) provision(ctx caddy.Context, h *Handler, client *http.Client, keys
 		return err
 	}
 	if online && a.clientID != "" && a.secret != nil {
-		a.superid = superid.New(superid.Config{Environment: h.environment, ClientID: a.clientID, ClientSecret: a.secret.get, Client: client, Keys: keys})
+		a.superid = superid.New(superid.Config{Environment: h.environment, ClientID: a.clientID, ClientSecret: a.secret.latest, Client: client, Keys: keys})
 	}
 	return a.provisionTenants(ctx, h, online)
 }
@@ -141,7 +141,7 @@ func (a *App) provisionCallAs(h *Handler, client *http.Client, keys *superid.Key
 			return err
 		}
 		parse := func() (*rsa.PrivateKey, error) {
-			value, err := key.get()
+			value, err := key.latest()
 			if err != nil {
 				return nil, err
 			}
@@ -150,7 +150,7 @@ func (a *App) provisionCallAs(h *Handler, client *http.Client, keys *superid.Key
 		if _, err := parse(); err != nil {
 			return fmt.Errorf("private_key: %w", err)
 		}
-		a.system = &systemuser.Client{Environment: h.environment, AppToken: a.secret.get, PrivateKey: parse, HTTP: client, Keys: keys}
+		a.system = &systemuser.Client{Environment: h.environment, AppToken: a.secret.latest, PrivateKey: parse, HTTP: client, Keys: keys}
 	case auth.AsAccount:
 		if online {
 			return errors.New("call_as account: SuperOffice Online takes no service account; use call_as user or system")
@@ -320,12 +320,27 @@ func (s *secret) get() (auth.Secret, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if time.Since(s.looked) > secretAge {
-		s.looked = time.Now()
-		if value, err := resolve(s.raw); err == nil {
-			s.value = value
-		}
+		s.look()
 	}
 	return s.value, nil
+}
+
+// again reads the secret at once, however short ago it was read.
+func (s *secret) again() auth.Secret {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.look()
+	return s.value
+}
+
+// latest is again for those who can do with an error.
+func (s *secret) latest() (auth.Secret, error) { return s.again(), nil }
+
+func (s *secret) look() {
+	s.looked = time.Now()
+	if value, err := resolve(s.raw); err == nil {
+		s.value = value
+	}
 }
 
 // resolve looks a placeholder up. Its errors name the placeholder, never a value.

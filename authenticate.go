@@ -159,6 +159,13 @@ func (c *call) proveBrought(swap bool) *auth.Refusal {
 		appToken = app.appToken()
 	}
 	proof, refusal := c.h.prover.Prove(c.r.Context(), c.api, c.brought, appToken, swap)
+	if refusal != nil && !appToken.IsZero() {
+		// SuperOffice may have refused our app token and not the caller's ticket.
+		if again := app.secret.again(); !again.Equal(appToken.Reveal()) {
+			c.h.prover.Forget(c.api, c.brought, swap)
+			proof, refusal = c.h.prover.Prove(c.r.Context(), c.api, c.brought, again, swap)
+		}
+	}
 	if refusal != nil {
 		return refusal
 	}

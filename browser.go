@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/caddy-erpsync/caddy-erpsync/auth"
+	"github.com/caddy-erpsync/caddy-erpsync/auth/lease"
 	"github.com/caddy-erpsync/caddy-erpsync/auth/session"
 	"github.com/caddy-erpsync/caddy-erpsync/auth/superid"
 	"github.com/caddy-erpsync/caddy-erpsync/outcome"
@@ -33,6 +34,8 @@ type Browser struct {
 	Idle caddy.Duration `json:"idle,omitempty"`
 	// How long a session lives at most. Default: 24 h.
 	Lifetime caddy.Duration `json:"lifetime,omitempty"`
+	// How many sessions a person may have at a time; a further sign-in ends the oldest. Default: 20.
+	Sessions int `json:"sessions,omitempty"`
 	// Other origins whose pages may call, with cookies (CORS), exactly as browsers write them.
 	Origins []string `json:"origins,omitempty"`
 
@@ -40,6 +43,7 @@ type Browser struct {
 	client   *superid.Client
 	sessions *session.Manager
 	renewals singleflight.Group
+	failures auth.Backoff
 }
 
 const (
@@ -54,16 +58,10 @@ const (
 	attemptPurpose  = "erpsync attempt"
 	attemptLifetime = 10 * time.Minute
 
-	// renewAhead is how long before its end a person's token is renewed.
+	// renewAhead is how long before its end a person's token is renewed; a fifth of
+	// its life where that is shorter.
 	renewAhead = time.Minute
 )
-
-// shared is what outlives a configuration.
-type shared struct{ store *session.Memory }
-
-func (*shared) Destruct() error { return nil }
-
-var stores = caddy.NewUsagePool()
 
 func (b *Browser) provision(h *Handler) error {
 	b.h = h
@@ -82,8 +80,8 @@ func (b *Browser) provision(h *Handler) error {
 		return fmt.Errorf("prefix %q: want a plain path such as /erpsync", b.Prefix)
 	}
 	b.Prefix = strings.TrimSuffix(b.Prefix, "/")
-	if b.Idle < 0 || b.Lifetime < 0 {
-		return errors.New("idle, lifetime: below zero")
+	if b.Idle < 0 || b.Lifetime < 0 || b.Sessions < 0 {
+		return errors.New("idle, lifetime, sessions: below zero")
 	}
 	origins, bad := auth.NewOrigins(b.Origins...)
 	if bad != "" {
@@ -91,19 +89,7 @@ func (b *Browser) provision(h *Handler) error {
 	}
 	h.origins = pages{origins}
 
-	pooled := "memory " + h.environment.Base() + " " + h.apps[app].clientID
-	value, _, err := stores.LoadOrNew(pooled, func() (caddy.Destructor, error) {
-		return &shared{session.NewMemory(0, nil)}, nil
-	})
-	if err != nil {
-		return err
-	}
-	h.release = append(h.release, func() { _, _ = stores.Delete(pooled) })
-	keys, err := session.NewKeys(h.keys...)
-	if err != nil {
-		return fmt.Errorf("keys: %w", err)
-	}
-	b.sessions = &session.Manager{Keys: keys, Store: value.(*shared).store, Idle: time.Duration(b.Idle), Lifetime: time.Duration(b.Lifetime)}
+	b.sessions = &session.Manager{Keys: h.ring, Store: h.common.sessions, Idle: time.Duration(b.Idle), Lifetime: time.Duration(b.Lifetime), PerPerson: b.Sessions}
 	return nil
 }
 
@@ -243,7 +229,7 @@ func (b *Browser) callback(w http.ResponseWriter, r *http.Request) *auth.Refusal
 	}
 	token, _, err := b.sessions.Start(r.Context(), session.Session{
 		App: b.App, Tenant: identity.Tenant, UPN: identity.UPN, AssociateID: identity.AssociateID, Administrator: identity.Administrator,
-		Access: tokens.Access, AccessExpires: tokens.Expires, Refresh: tokens.Refresh, API: identity.API,
+		Access: tokens.Access, AccessIssued: time.Now(), AccessExpires: tokens.Expires, Refresh: tokens.Refresh, API: identity.API,
 	})
 	if err != nil {
 		return auth.Refuse(auth.SessionUnavailable, err).After(time.Second)
@@ -294,7 +280,8 @@ func (b *Browser) session(w http.ResponseWriter, r *http.Request) *auth.Refusal 
 	})
 }
 
-// signOut ends the session here and the refresh token at SuperID.
+// signOut ends the session here and the refresh token at SuperID; with
+// everywhere=true every session of the person.
 func (b *Browser) signOut(w http.ResponseWriter, r *http.Request) *auth.Refusal {
 	token, s, refusal := b.load(r)
 	if refusal != nil {
@@ -306,7 +293,11 @@ func (b *Browser) signOut(w http.ResponseWriter, r *http.Request) *auth.Refusal 
 	if sent := r.Header["X-Xsrf-Token"]; len(sent) != 1 || !token.CheckXSRF(sent[0]) {
 		return auth.Refuse(auth.XSRFInvalid, nil)
 	}
-	if err := b.sessions.End(r.Context(), token); err != nil {
+	err := b.sessions.End(r.Context(), token)
+	if err == nil && r.URL.Query().Get("everywhere") == "true" {
+		err = b.sessions.RevokePerson(r.Context(), s.Tenant, s.UPN)
+	}
+	if err != nil {
 		return auth.Refuse(auth.SessionUnavailable, err).After(time.Second)
 	}
 	if err := b.client.Revoke(r.Context(), s.Refresh); err != nil {
@@ -318,50 +309,50 @@ func (b *Browser) signOut(w http.ResponseWriter, r *http.Request) *auth.Refusal 
 }
 
 // fresh gives the session with a token that can be used: its own while that is
-// good and not the refused one, or one that is renewed once for all who wait.
+// good and not the refused one, or one that is renewed once for all who wait, here and at
+// the other gateways.
 func (b *Browser) fresh(ctx context.Context, token session.Token, s session.Session, refused auth.Secret) (session.Session, *auth.Refusal) {
-	good := func(s session.Session, ahead time.Duration) bool {
-		return time.Now().Add(ahead).Before(s.AccessExpires) && !s.Access.Equal(refused.Reveal())
+	usable := func(s session.Session) bool {
+		return time.Now().Before(s.AccessExpires) && !s.Access.Equal(refused.Reveal())
 	}
-	if good(s, renewAhead) {
+	good := func(s session.Session) bool { return usable(s) && time.Now().Before(s.RenewAt(renewAhead)) }
+	place := token.Place()
+	if good(s) || usable(s) && b.failures.Waits(string(place[:])) {
 		return s, nil
 	}
-	place := token.Place()
+	if !usable(s) && b.failures.Waits(string(place[:])) {
+		return s, auth.Refuse(auth.CredentialUnavailable, errors.New("SuperID renewed nothing a moment ago")).After(2 * time.Second)
+	}
 	done := b.renewals.DoChan(string(place[:]), func() (any, error) {
 		ctx, cancel := detached(renewalWait)
 		defer cancel()
-		stored, err := b.sessions.Load(ctx, token)
-		if err != nil || good(stored, renewAhead) {
-			return stored, err
-		}
-		tokens, err := b.client.Refresh(ctx, stored.Refresh)
-		down := (*superid.Error)(nil)
-		fatal := errors.As(err, &down) && down.Fatal
-		b.h.metrics.Renewal(outcome.SessionToken, outcome.ResultOf(err == nil, fatal))
-		if fatal {
-			_ = b.sessions.End(ctx, token)
-		}
-		if err != nil {
-			return stored, err
-		}
-		return b.sessions.Update(ctx, token, func(s *session.Session) {
-			s.Access, s.AccessExpires = tokens.Access, tokens.Expires
-			if !tokens.Refresh.IsZero() {
-				s.Refresh = tokens.Refresh
+		renewed, err := session.Session{}, context.DeadlineExceeded
+		lease.Do(ctx, b.h.common.locker, auth.Key("session", string(place[:])), func(ctx context.Context) bool {
+			stored, loadErr := b.sessions.Load(ctx, token)
+			if errors.Is(loadErr, session.ErrNotFound) || loadErr == nil && good(stored) {
+				renewed, err = stored, loadErr
+				return true
 			}
+			return false
+		}, func(ctx context.Context) {
+			auth.Persist(ctx, func() bool {
+				renewed, err = b.renew(ctx, token)
+				return err == nil || usable(s) || fatal(err)
+			})
 		})
+		b.failures.Told(string(place[:]), err == nil)
+		return renewed, err
 	})
-	if good(s, 0) {
+	if usable(s) {
 		return s, nil // the renewal goes on beside the call
 	}
 	select {
 	case result := <-done:
 		renewed, _ := result.Val.(session.Session)
-		down := (*superid.Error)(nil)
 		switch {
 		case result.Err == nil:
 			return renewed, nil
-		case errors.Is(result.Err, session.ErrNotFound), errors.As(result.Err, &down) && down.Fatal:
+		case fatal(result.Err):
 			refusal := auth.Refuse(auth.SignInAgain, result.Err)
 			refusal.SignIn = b.signInURL()
 			return s, refusal
@@ -370,6 +361,35 @@ func (b *Browser) fresh(ctx context.Context, token session.Token, s session.Sess
 	case <-ctx.Done():
 		return s, auth.Refuse(auth.CredentialUnavailable, ctx.Err()).After(time.Second)
 	}
+}
+
+// fatal tells that a session cannot be renewed any more.
+func fatal(err error) bool {
+	var refused *superid.Error
+	return errors.Is(err, session.ErrNotFound) || errors.As(err, &refused) && refused.Fatal
+}
+
+// renew asks SuperID for a new token. A refusal that is meant for good ends the session.
+func (b *Browser) renew(ctx context.Context, token session.Token) (session.Session, error) {
+	stored, err := b.sessions.Load(ctx, token)
+	if err != nil {
+		return stored, err
+	}
+	tokens, err := b.client.Refresh(ctx, stored.Refresh)
+	b.h.metrics.Renewal(outcome.SessionToken, outcome.ResultOf(err == nil, fatal(err)))
+	if fatal(err) {
+		b.h.logger.Info("session ended: SuperID does not renew it", zap.String("app", b.App), zap.String("tenant", string(stored.Tenant)), zap.Error(err))
+		_ = b.sessions.End(ctx, token)
+	}
+	if err != nil {
+		return stored, err
+	}
+	return b.sessions.Update(ctx, token, func(s *session.Session) {
+		s.Access, s.AccessIssued, s.AccessExpires = tokens.Access, time.Now(), tokens.Expires
+		if !tokens.Refresh.IsZero() { // SuperID sends none; the old one stays
+			s.Refresh = tokens.Refresh
+		}
+	})
 }
 
 // localPath is where to go after signing in: a path of this site, or its root.

@@ -53,6 +53,7 @@ func init() {
 //			prefix    <path>
 //			idle      <duration>
 //			lifetime  <duration>
+//			sessions  <number>
 //			origins   <origin...>
 //		}
 //		jwt <issuer> {
@@ -67,8 +68,14 @@ func init() {
 //			app  <name>
 //		}
 //
-//		store  memory
-//		keys   <secret...>
+//		store  memory|redis {
+//			address   <host:port...>
+//			sentinel  <master> [<password>]
+//			username  <name>
+//			password  <secret>
+//			tls       [<ca-file>]
+//		}
+//		keys  <secret...>
 //
 //		guard {
 //			max_body      <size>
@@ -120,17 +127,8 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			}
 			return options(d, map[string]option{"app": text(d, &h.SuperOffice.App)})
 		}},
-		"store": {once: true, read: func() error {
-			var kind string
-			if !d.AllArgs(&kind) {
-				return d.ArgErr()
-			}
-			if kind != "memory" {
-				return d.Errf("store %s: want memory", kind)
-			}
-			return nil
-		}},
-		"keys": list(d, &h.Keys),
+		"store": {once: true, read: func() error { return h.Store.unmarshal(d) }},
+		"keys":  list(d, &h.Keys),
 		"guard": {once: true, read: func() error {
 			if d.NextArg() {
 				return d.ArgErr()
@@ -221,6 +219,7 @@ func (b *Browser) unmarshal(d *caddyfile.Dispenser) error {
 		"prefix":   text(d, &b.Prefix),
 		"idle":     duration(d, &b.Idle),
 		"lifetime": duration(d, &b.Lifetime),
+		"sessions": number(d, &b.Sessions),
 		"origins":  list(d, &b.Origins),
 	})
 }
@@ -328,6 +327,21 @@ func duration(d *caddyfile.Dispenser, into *caddy.Duration) option {
 			return d.Errf("%q is no duration above zero, such as 30s or 8h", raw)
 		}
 		*into = caddy.Duration(value)
+		return nil
+	}}
+}
+
+func number(d *caddyfile.Dispenser, into *int) option {
+	return option{once: true, read: func() error {
+		var raw string
+		if !d.AllArgs(&raw) {
+			return d.ArgErr()
+		}
+		value, err := strconv.Atoi(raw)
+		if err != nil || value <= 0 {
+			return d.Errf("%q is no number above zero", raw)
+		}
+		*into = value
 		return nil
 	}}
 }

@@ -18,8 +18,9 @@ import (
 // owned is a credential with the way to replace it.
 type owned struct {
 	auth.Credential
-	// renew gives the one that follows after SuperOffice refused this one. nil: it is not ours to renew.
-	renew func(context.Context) (auth.Credential, *auth.Refusal)
+	// renew gives the one that follows after SuperOffice refused this one; changed
+	// tells that the app's secret is another meanwhile. nil: it is not ours to renew.
+	renew func(ctx context.Context, changed bool) (auth.Credential, *auth.Refusal)
 	// spent is what the caller is told when there is no other to try.
 	spent auth.Reason
 }
@@ -63,7 +64,7 @@ func (c *call) credential() (refusal *auth.Refusal) {
 // systemTicket takes the tenant's system user's ticket, which all callers share.
 func (c *call) systemTicket() *auth.Refusal {
 	key := auth.Key("system", c.h.environment.Base(), c.app.clientID, string(c.principal.Tenant), c.grant.SystemToken.Reveal())
-	mint := func(ctx context.Context) (auth.Credential, *auth.Refusal) {
+	mint := func(ctx context.Context, _ auth.Credential) (auth.Credential, *auth.Refusal) {
 		ticket, err := c.app.system.Mint(ctx, c.principal.Tenant, c.grant.SystemToken)
 		var refused *systemuser.RefusedError
 		c.h.metrics.Renewal(outcome.SystemTicket, outcome.ResultOf(err == nil, errors.As(err, &refused)))
@@ -82,7 +83,7 @@ func (c *call) systemTicket() *auth.Refusal {
 
 // accountBearer takes the token of the onsite service account.
 func (c *call) accountBearer() *auth.Refusal {
-	mint := func(ctx context.Context) (auth.Credential, *auth.Refusal) {
+	mint := func(ctx context.Context, _ auth.Credential) (auth.Credential, *auth.Refusal) {
 		password, err := c.app.password.get()
 		if err != nil {
 			return auth.Credential{}, auth.Refuse(auth.CredentialUnavailable, err)
@@ -105,14 +106,15 @@ func (c *call) accountBearer() *auth.Refusal {
 const renewalWait = 20 * time.Second
 
 func (c *call) keep(key string, mint auth.Mint, spent auth.Reason) *auth.Refusal {
+	mint = c.h.sharing.Mint(key, mint)
 	get := func(ctx context.Context) (auth.Credential, *auth.Refusal) {
 		ctx, cancel := context.WithTimeout(ctx, renewalWait)
 		defer cancel()
-		return c.h.credentials.Get(ctx, key, mint)
+		return c.h.common.credentials.Get(ctx, key, mint)
 	}
 	credential, refusal := get(c.r.Context())
-	c.owned = owned{Credential: credential, spent: spent, renew: func(ctx context.Context) (auth.Credential, *auth.Refusal) {
-		if !c.h.credentials.Refused(key, credential) {
+	c.owned = owned{Credential: credential, spent: spent, renew: func(ctx context.Context, changed bool) (auth.Credential, *auth.Refusal) {
+		if !c.h.common.credentials.Refused(key, credential, changed) {
 			return auth.Credential{}, auth.Refuse(spent, nil)
 		}
 		return get(ctx)
@@ -124,7 +126,7 @@ func (c *call) keep(key string, mint auth.Mint, spent auth.Reason) *auth.Refusal
 func (c *call) sessionBearer() *auth.Refusal {
 	b := c.h.Browser
 	s, refusal := b.fresh(c.r.Context(), c.token, c.session, auth.Secret{})
-	c.owned = owned{Credential: auth.Credential{Kind: auth.Bearer, Value: s.Access, Expires: s.AccessExpires}, spent: auth.SignInAgain, renew: func(ctx context.Context) (auth.Credential, *auth.Refusal) {
+	c.owned = owned{Credential: auth.Credential{Kind: auth.Bearer, Value: s.Access, Expires: s.AccessExpires}, spent: auth.SignInAgain, renew: func(ctx context.Context, _ bool) (auth.Credential, *auth.Refusal) {
 		next, refusal := b.fresh(ctx, c.token, s, s.Access)
 		return auth.Credential{Kind: auth.Bearer, Owner: auth.AsUser, Value: next.Access, Expires: next.AccessExpires}, refusal
 	}}
@@ -132,7 +134,7 @@ func (c *call) sessionBearer() *auth.Refusal {
 }
 
 // swapAgain asks for the Bearer of the caller's SuperOffice session once more.
-func (c *call) swapAgain(ctx context.Context) (auth.Credential, *auth.Refusal) {
+func (c *call) swapAgain(ctx context.Context, _ bool) (auth.Credential, *auth.Refusal) {
 	c.h.prover.Forget(c.api, c.brought, true)
 	proof, refusal := c.h.prover.Prove(ctx, c.api, c.brought, auth.Secret{}, true)
 	return auth.Credential{Kind: auth.Bearer, Owner: auth.AsUser, Value: proof.Bearer}, refusal

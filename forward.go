@@ -127,12 +127,16 @@ func (c *call) amend(ctx context.Context, resp *http.Response) (retry bool, refu
 		return true, c.locate(c.principal.Tenant)
 	case resp.StatusCode == http.StatusUnauthorized, resp.StatusCode == http.StatusForbidden && stale:
 		drop(resp)
-		if c.owned.renew == nil {
+		// A secret has no overlap when it is replaced at SuperOffice: the file may be newer than what was sent.
+		changed := !c.owned.AppToken.IsZero() && !c.app.secret.again().Equal(c.owned.AppToken.Reveal())
+		next := c.owned.Credential
+		switch {
+		case c.owned.renew != nil:
+			if next, refusal = c.owned.renew(ctx, changed); refusal != nil {
+				return false, refusal
+			}
+		case !changed:
 			return false, c.spent()
-		}
-		next, refusal := c.owned.renew(ctx)
-		if refusal != nil {
-			return false, refusal
 		}
 		next.AppToken = c.owned.AppToken
 		if c.h.locator != nil {

@@ -382,6 +382,43 @@ func TestAnExpiredCredentialIsRenewedAndTheCallSentOnceMore(t *testing.T) {
 	}
 }
 
+func TestASecretThatIsReplacedAtSuperOfficeAndOnTheDiskIsNoOutage(t *testing.T) {
+	t.Parallel()
+	g := newGateway(t, apps)
+	client, xsrf := g.signIn("tove")
+	person := http.Header{"X-XSRF-TOKEN": {xsrf}}
+	ticket := http.Header{"Authorization": {"SOTicket " + g.so.Ticket("portal", "Cust12345", "per")}}
+	for range 2 { // the second time each credential is a fresh one
+		for _, app := range []string{"portal", "erp"} {
+			write(t, g.dir+"/"+app+".client_secret", g.so.RotateSecret(app))
+		}
+		for name, c := range map[string]struct {
+			client *http.Client
+			header http.Header
+		}{"service": {nil, g.service()}, "person": {client, person}, "ticket of the caller's own": {nil, ticket}} {
+			if got := g.do(c.client, http.MethodPost, tenantPath, seedBody, c.header); got.status != 200 {
+				t.Errorf("%s: %d %s", name, got.status, got.body)
+			}
+		}
+	}
+}
+
+func TestSigningOutEverywhereEndsEverySessionOfThatPerson(t *testing.T) {
+	t.Parallel()
+	g := newGateway(t, apps)
+	one, xsrf := g.signIn("tove")
+	two, _ := g.signIn("tove")
+	other, _ := g.signIn("per")
+	if got := g.do(one, http.MethodPost, "/erpsync/sign-out?everywhere=true", "", http.Header{"X-XSRF-TOKEN": {xsrf}}); got.status != 200 {
+		t.Fatalf("%d %s", got.status, got.body)
+	}
+	for client, want := range map[*http.Client]int{one: 401, two: 401, other: 200} {
+		if got := g.do(client, http.MethodGet, "/erpsync/session", "", nil); got.status != want {
+			t.Errorf("%d %s, want %d", got.status, got.body, want)
+		}
+	}
+}
+
 func TestARefusedSystemCredentialIsToldAsOursNotTheCallers(t *testing.T) {
 	t.Parallel()
 	g := newGateway(t, apps)
@@ -745,13 +782,16 @@ func TestARefusalOfSuperOfficesOwnIsToldInWhateverShapeItComes(t *testing.T) {
 
 func TestPeopleSignInWhateverSuperIDsTokensLookLike(t *testing.T) {
 	t.Parallel()
-	g := newGateway(t, apps)
 	for name, change := range map[string]func(*sandbox.Switches){
-		"kid in hex":         func(s *sandbox.Switches) { s.TokenKid = "hex" },
-		"kid in base64url":   func(s *sandbox.Switches) { s.TokenKid = "base64url" },
-		"iat as a number":    func(s *sandbox.Switches) { s.NumericIAT = true },
-		"expires_in as text": func(s *sandbox.Switches) { s.ExpiresInText = true },
+		"aud as a list":            func(s *sandbox.Switches) { s.AudienceInList = true },
+		"keys in certificates v1":  func(s *sandbox.Switches) { s.KeysInCertificates = true },
+		"no kid, and certificates": func(s *sandbox.Switches) { s.KeysInCertificates, s.TokenKid = true, "hex" },
+		"kid in hex":               func(s *sandbox.Switches) { s.TokenKid = "hex" },
+		"kid in base64url":         func(s *sandbox.Switches) { s.TokenKid = "base64url" },
+		"iat as a number":          func(s *sandbox.Switches) { s.NumericIAT = true },
+		"expires_in as text":       func(s *sandbox.Switches) { s.ExpiresInText = true },
 	} {
+		g := newGateway(t, apps)
 		g.so.Switch(change)
 		client, xsrf := g.signIn("per")
 		if got := g.do(client, http.MethodPost, tenantPath, seedBody, http.Header{"X-XSRF-TOKEN": {xsrf}}); got.status != 200 {

@@ -21,6 +21,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-erpsync/caddy-erpsync/auth"
+	"github.com/caddy-erpsync/caddy-erpsync/auth/session"
 	"github.com/caddy-erpsync/caddy-erpsync/auth/superid"
 	_ "github.com/caddy-erpsync/caddy-erpsync/internal/auditlog" // caddy erpsync outcomes
 	"github.com/caddy-erpsync/caddy-erpsync/outcome"
@@ -77,16 +78,19 @@ type Handler struct {
 	// Callers that hold a SuperOffice session or credential. Absent: none is taken.
 	SuperOffice *SuperOffice `json:"superoffice,omitempty"`
 
+	// Where sessions and what gateways share are kept. Default: in memory.
+	Store Store `json:"store,omitzero"`
+
 	// The secrets that everything of the gateway's own is sealed under: the first
 	// seals, all open. Each has at least 32 bytes. None: one is made once and kept in
 	// Caddy's storage.
 	Keys []string `json:"keys,omitempty"`
 
 	// Bounds on what is taken from callers.
-	Guard Guard `json:"guard"`
+	Guard Guard `json:"guard,omitzero"`
 
 	// What is recorded of each call.
-	Audit Audit `json:"audit"`
+	Audit Audit `json:"audit,omitzero"`
 
 	// How SuperOffice is reached: Caddy's HTTP transport module with its options
 	// (TLS trust, pools, outbound proxy). HTTP/1.1 without transparent compression
@@ -102,7 +106,9 @@ type Handler struct {
 	roundTrip   http.RoundTripper
 	locator     *superoffice.Locator
 	prover      *auth.Prover
-	credentials *auth.Keeper
+	common      *common
+	sharing     *auth.Sharing // nil: this gateway is alone
+	ring        *session.Keys
 	keys        [][]byte
 	storage     certmagic.Storage
 	privacy     outcome.Privacy
@@ -174,11 +180,16 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err := h.provisionKeys(ctx); err != nil {
 		return err
 	}
+	if h.ring, err = session.NewKeys(h.keys...); err != nil {
+		return fmt.Errorf("keys: %w", err)
+	}
+	if err := h.provisionStore(); err != nil {
+		return err
+	}
 	if h.privacy, err = h.Audit.privacy(h.keys[0]); err != nil {
 		return err
 	}
 	h.prover = auth.NewProver(asking(h.roundTrip), nil)
-	h.credentials = auth.NewKeeper(nil)
 	superID := asking(h.metrics.Watch(outcome.SuperID, h.roundTrip))
 	var keys *superid.KeySet
 	if h.upstreamAPI == "" {

@@ -118,7 +118,7 @@ func TestACredentialIsMintedOnceForAllWhoWaitAndRenewedAheadOfItsEnd(t *testing.
 	synctest.Test(t, func(t *testing.T) {
 		keeper := NewKeeper(nil)
 		var mints atomic.Int32
-		mint := func(context.Context) (Credential, *Refusal) {
+		mint := func(context.Context, Credential) (Credential, *Refusal) {
 			time.Sleep(15 * time.Second) // a slow provider, in the test's own time
 			n := mints.Add(1)
 			return Credential{Kind: SOTicket, Value: NewSecret(fmt.Sprint("ticket", n)), Expires: time.Now().Add(time.Hour)}, nil
@@ -150,7 +150,7 @@ func TestAFailedMintKeepsWhatIsValidAndBacksOff(t *testing.T) {
 		keeper := NewKeeper(nil)
 		var tries int
 		down := false
-		mint := func(context.Context) (Credential, *Refusal) {
+		mint := func(context.Context, Credential) (Credential, *Refusal) {
 			tries++
 			if down {
 				return Credential{}, Refuse(CredentialUnavailable, errors.New("down"))
@@ -196,23 +196,23 @@ func TestARefusedCredentialIsReplacedOnceAndAFreshOneNotAtAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		keeper := NewKeeper(nil)
 		mints := 0
-		mint := func(context.Context) (Credential, *Refusal) {
+		mint := func(context.Context, Credential) (Credential, *Refusal) {
 			mints++
 			return Credential{Value: NewSecret(fmt.Sprint(mints)), Expires: time.Now().Add(time.Hour)}, nil
 		}
 		first, _ := keeper.Get(t.Context(), "k", mint)
 		time.Sleep(10 * time.Minute)
-		if !keeper.Refused("k", first) {
+		if !keeper.Refused("k", first, false) {
 			t.Error("an old credential that is refused is not replaced")
 		}
 		second, _ := keeper.Get(t.Context(), "k", mint)
-		if !keeper.Refused("k", first) {
+		if !keeper.Refused("k", first, false) {
 			t.Error("a caller with the replaced credential is turned away")
 		}
 		if again, _ := keeper.Get(t.Context(), "k", mint); !again.Same(second) || mints != 2 {
 			t.Errorf("%d mints", mints)
 		}
-		if keeper.Refused("k", second) {
+		if keeper.Refused("k", second, false) {
 			t.Error("a fresh credential that is refused is minted again")
 		}
 		if _, refusal := keeper.Get(t.Context(), "k", mint); refusal == nil || refusal.Reason != UpstreamCredentialRefused || mints != 2 {

@@ -24,6 +24,8 @@ type Credential struct {
 	Value Secret
 	// AppToken is sent as SO-AppToken; zero sends none.
 	AppToken Secret
+	// Minted is when it was made; zero: not known.
+	Minted time.Time
 	// Expires is when it is to be replaced; zero: not known.
 	Expires time.Time
 	// API is the WebAPI that the credential was issued for; empty: not known.

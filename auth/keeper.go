@@ -2,7 +2,7 @@ package auth
 
 import (
 	"context"
-	"math/rand/v2"
+	"net/http"
 	"sync"
 	"time"
 )
@@ -19,8 +19,9 @@ const (
 	maxBackoff   = 30 * time.Second
 )
 
-// Mint makes a credential. It is called once at a time for each key.
-type Mint func(context.Context) (Credential, *Refusal)
+// Mint makes a credential in place of one that was refused or is near its end; zero: there
+// is none. It is called once at a time for each key.
+type Mint func(ctx context.Context, replaces Credential) (Credential, *Refusal)
 
 // Keeper keeps credentials that many callers share: minted once, renewed ahead
 // of their end beside the request that noticed, handed to all who wait.
@@ -34,7 +35,6 @@ type Keeper struct {
 type kept struct {
 	credential Credential
 	have       bool
-	minted     time.Time
 	flight     chan struct{} // closed when the mint that is under way is over
 	refusal    *Refusal      // of the last mint, until retry
 	retry      time.Time
@@ -64,7 +64,7 @@ func (k *Keeper) Get(ctx context.Context, key string, mint Mint) (Credential, *R
 			k.kept[key] = entry
 		}
 		now := k.now()
-		if entry.have && (entry.credential.Expires.IsZero() || now.Before(entry.credential.Expires)) {
+		if entry.valid(now) {
 			credential := entry.credential
 			if k.due(entry, now) && entry.flight == nil && !now.Before(entry.retry) {
 				k.mint(ctx, entry, mint)
@@ -90,11 +90,24 @@ func (k *Keeper) Get(ctx context.Context, key string, mint Mint) (Credential, *R
 	}
 }
 
+// Forgive forgets refusals and back-offs: a new configuration may have mended what they came from.
+func (k *Keeper) Forgive() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, entry := range k.kept {
+		entry.refusal, entry.failures, entry.retry = nil, 0, time.Time{}
+	}
+}
+
+func (e *kept) valid(now time.Time) bool {
+	return e.have && (e.credential.Expires.IsZero() || now.Before(e.credential.Expires))
+}
+
 func (k *Keeper) due(entry *kept, now time.Time) bool {
 	if entry.credential.Expires.IsZero() {
 		return false
 	}
-	lifetime := entry.credential.Expires.Sub(entry.minted)
+	lifetime := entry.credential.Expires.Sub(entry.credential.Minted)
 	return now.After(entry.credential.Expires.Add(-lifetime / 5))
 }
 
@@ -102,18 +115,27 @@ func (k *Keeper) due(entry *kept, now time.Time) bool {
 func (k *Keeper) mint(ctx context.Context, entry *kept, mint Mint) {
 	entry.flight = make(chan struct{})
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), mintTimeout)
+	replaces, waiting := entry.credential, !entry.valid(k.now())
 	go func() {
 		defer cancel()
-		credential, refusal := mint(ctx)
+		var credential Credential
+		var refusal *Refusal
+		Persist(ctx, func() bool {
+			credential, refusal = mint(ctx, replaces)
+			// A failure that may pass is not told to those who wait before it was tried again.
+			return refusal == nil || !waiting || refusal.Status != http.StatusServiceUnavailable
+		})
 		k.mu.Lock()
 		defer k.mu.Unlock()
 		now := k.now()
 		if refusal != nil {
-			backoff := min(firstBackoff<<min(entry.failures, 5), maxBackoff)
+			entry.refusal, entry.retry = refusal, now.Add(backoff(entry.failures))
 			entry.failures++
-			entry.refusal, entry.retry = refusal, now.Add(backoff/2+rand.N(backoff/2+1))
 		} else {
-			entry.credential, entry.have, entry.minted = credential, true, now
+			if credential.Minted.IsZero() {
+				credential.Minted = now
+			}
+			entry.credential, entry.have = credential, true
 			entry.refusal, entry.failures, entry.retry = nil, 0, time.Time{}
 		}
 		close(entry.flight)
@@ -123,9 +145,10 @@ func (k *Keeper) mint(ctx context.Context, entry *kept, mint Mint) {
 
 // Refused tells that SuperOffice did not take the credential. It is dropped
 // unless another has replaced it already. One that was refused straight after
-// its minting is not replaced for a minute: its successor would be refused too.
+// its minting is not replaced for a minute: its successor would be refused too, unless
+// what it is made from has changed since, which changed says.
 // It returns whether trying again with a new one makes sense.
-func (k *Keeper) Refused(key string, credential Credential) bool {
+func (k *Keeper) Refused(key string, credential Credential, changed bool) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	entry := k.kept[key]
@@ -133,7 +156,7 @@ func (k *Keeper) Refused(key string, credential Credential) bool {
 		return true
 	}
 	entry.have = false
-	if now := k.now(); now.Sub(entry.minted) < refusedAge {
+	if now := k.now(); now.Sub(entry.credential.Minted) < refusedAge && !changed {
 		entry.refusal, entry.retry = Refuse(UpstreamCredentialRefused, nil), now.Add(refusedAge)
 		return false
 	}

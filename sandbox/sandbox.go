@@ -70,6 +70,10 @@ type Switches struct {
 	NumericIAT bool
 	// TokenKid puts a kid into token headers; hex or base64url, or "" for x5t alone.
 	TokenKid string
+	// KeysInCertificates gives the signing key as x5c alone, in an X.509 v1 certificate.
+	KeysInCertificates bool
+	// AudienceInList writes aud as a list.
+	AudienceInList bool
 	// AccessLifetime is how long access tokens live; 0 is an hour.
 	AccessLifetime time.Duration
 	// ExpiresInText writes expires_in as a string.
@@ -268,6 +272,19 @@ func (s *Sandbox) Expire(kind string) {
 			delete(s.tokens, value)
 		}
 	}
+}
+
+// RotateSecret gives the app another client secret; the old one is void at once, as at SuperOffice.
+func (s *Sandbox) RotateSecret(app string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.apps {
+		if s.apps[i].Name == app {
+			s.apps[i].ClientSecret = random(24)
+			return s.apps[i].ClientSecret
+		}
+	}
+	return ""
 }
 
 // Requests are the WebAPI requests that arrived, oldest first, at most a thousand.

@@ -70,6 +70,12 @@ func (s *Sandbox) serveLogin(w http.ResponseWriter, r *http.Request, route []str
 func (s *Sandbox) serveKeys(w http.ResponseWriter) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.switches.KeysInCertificates {
+		writeJSON(w, http.StatusOK, map[string]any{"keys": []map[string]any{{
+			"kty": "RSA", "use": "sig", "x5c": []string{base64.StdEncoding.EncodeToString(oldCertificate(s.key))},
+		}}})
+		return
+	}
 	writeJSON(w, http.StatusOK, map[string]any{"keys": []map[string]any{{
 		"kty": "RSA", "use": "sig", "kid": strings.ToUpper(hex.EncodeToString(s.thumbprint())), "x5t": base64.RawURLEncoding.EncodeToString(s.thumbprint()),
 		"n": base64.RawURLEncoding.EncodeToString(s.key.N.Bytes()), "e": base64.RawURLEncoding.EncodeToString(big.NewInt(int64(s.key.E)).Bytes()),
@@ -332,6 +338,9 @@ func (s *Sandbox) claims(t *tenant, issuer, audience string) jwt.MapClaims {
 	}
 	if s.switches.NumericIAT {
 		claims["iat"] = now
+	}
+	if s.switches.AudienceInList {
+		claims["aud"] = []string{audience}
 	}
 	return claims
 }

@@ -13,6 +13,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // MinKey is the least number of bytes that a key has to have.
@@ -190,4 +191,20 @@ func (t Token) seal(app, tenant string, plaintext []byte) []byte {
 
 func (t Token) open(app, tenant string, sealed []byte) ([]byte, error) {
 	return aead(derive(t.bits[:], recordPurpose, app, tenant)).Open(nil, nil, sealed, nil)
+}
+
+func appScope(app string) Place { return sha256.Sum256(tuple("erpsync app", []string{app})) }
+
+func tenantScope(tenant string) Place {
+	return sha256.Sum256(tuple("erpsync tenant", []string{tenant}))
+}
+
+// personScopes gives the person's scope under each key of the ring, the sealing
+// one first: a store does not tell whose sessions it keeps.
+func (k *Keys) personScopes(tenant, upn string) []Place {
+	scopes := make([]Place, len(k.ring))
+	for i, key := range k.ring {
+		scopes[i] = Place(derive(key.secret, "erpsync person", tenant, strings.ToLower(upn)))
+	}
+	return scopes
 }

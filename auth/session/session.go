@@ -21,6 +21,7 @@ type Session struct {
 
 	// Access is the person's SuperOffice token, good until AccessExpires.
 	Access        auth.Secret
+	AccessIssued  time.Time
 	AccessExpires time.Time
 	Refresh       auth.Secret
 	// API is the WebAPI that the token was issued for.
@@ -37,10 +38,19 @@ type sealedSession struct {
 	AssociateID   int       `json:"i,omitempty"`
 	Administrator bool      `json:"a,omitempty"`
 	Access        string    `json:"t"`
+	AccessIssued  time.Time `json:"o"`
 	AccessExpires time.Time `json:"e"`
 	Refresh       string    `json:"r,omitempty"`
 	API           string    `json:"w,omitempty"`
 	Created       time.Time `json:"c"`
+}
+
+// RenewAt is when the token is to be renewed: ahead of its end, or a fifth of its life where that is shorter.
+func (s Session) RenewAt(ahead time.Duration) time.Time {
+	if fifth := s.AccessExpires.Sub(s.AccessIssued) / 5; fifth < ahead {
+		ahead = fifth
+	}
+	return s.AccessExpires.Add(-ahead)
 }
 
 // Principal is the session's person as a caller.
@@ -53,11 +63,16 @@ func (s Session) Principal() auth.Principal {
 type Record struct {
 	App     string
 	Tenant  string
+	Scopes  Scopes
 	Sealed  []byte
 	Used    time.Time
 	Expires time.Time // the store forgets it then
 	Version uint64    // counts the record's writes
 }
+
+// Scopes are what a session belongs to, and can be ended with: its app, its
+// tenant and its person, in this order.
+type Scopes [3]Place
 
 // Errors of stores and the manager.
 var (
@@ -76,17 +91,29 @@ type Place = [32]byte
 
 // Store keeps records. Every method returns one of the errors above or nil.
 type Store interface {
+	// Get gives the record, unless one of its scopes was revoked after it was added.
 	Get(ctx context.Context, place Place) (Record, error)
-	// Put writes the record if the stored one still has record.Version (0: if
-	// there is none) and counts the version up.
+	// Add keeps a new record. Of a person's records at most most stay (0: all): the oldest go.
+	Add(ctx context.Context, place Place, record Record, most int) error
+	// Put writes the record if the stored one still has record.Version, and counts the version up.
 	Put(ctx context.Context, place Place, record Record) error
 	Delete(ctx context.Context, place Place) error
+	// Revoke ends every record of the scope that has been added until now. keep is
+	// how long that has to be remembered: as long as such a record can live.
+	Revoke(ctx context.Context, scope Place, keep time.Duration) error
 }
 
 // Defaults of a session's lifetime.
 const (
 	DefaultIdle     = 8 * time.Hour
 	DefaultLifetime = 24 * time.Hour
+
+	// DefaultPerPerson is how many sessions one person may have at a time.
+	DefaultPerPerson = 20
+
+	// leastRevoked is how long a revocation is remembered at least, so that a
+	// longer Lifetime in the next configuration brings nobody back.
+	leastRevoked = 32 * 24 * time.Hour
 )
 
 // Manager gives out, finds and ends sessions. It is cheap: each configuration
@@ -97,6 +124,8 @@ type Manager struct {
 	// Idle ends a session that is not used; Lifetime ends every one. Zero means the default.
 	Idle     time.Duration
 	Lifetime time.Duration
+	// PerPerson bounds a person's sessions; a further one ends the oldest. Zero means the default.
+	PerPerson int
 	// Now is the clock; nil means the system's.
 	Now func() time.Time
 }
@@ -120,8 +149,16 @@ func (m *Manager) Start(ctx context.Context, s Session) (Token, Session, error) 
 	s.Created = m.now()
 	s.Used = s.Created
 	token := m.Keys.Issue()
-	err := m.put(ctx, token, s, 0)
-	return token, s, err
+	record, err := m.seal(token, s, 0)
+	if err != nil {
+		return token, s, err
+	}
+	record.Scopes = Scopes{appScope(s.App), tenantScope(string(s.Tenant)), m.Keys.personScopes(string(s.Tenant), s.UPN)[0]}
+	most := m.PerPerson
+	if most == 0 {
+		most = DefaultPerPerson
+	}
+	return token, s, m.Store.Add(ctx, token.Place(), record, most)
 }
 
 // Ends tells when the session ends if it is not used any more.
@@ -167,6 +204,30 @@ func (m *Manager) End(ctx context.Context, token Token) error {
 	return m.Store.Delete(ctx, token.Place())
 }
 
+// RevokeApp ends every session of the app.
+func (m *Manager) RevokeApp(ctx context.Context, app string) error {
+	return m.revoke(ctx, appScope(app))
+}
+
+// RevokeTenant ends every session of the tenant's people, whatever the app.
+func (m *Manager) RevokeTenant(ctx context.Context, tenant superoffice.Tenant) error {
+	return m.revoke(ctx, tenantScope(string(tenant)))
+}
+
+// RevokePerson ends every session of the person, whatever the app.
+func (m *Manager) RevokePerson(ctx context.Context, tenant superoffice.Tenant, upn string) error {
+	return m.revoke(ctx, m.Keys.personScopes(string(tenant), upn)...)
+}
+
+func (m *Manager) revoke(ctx context.Context, scopes ...Place) error {
+	for _, scope := range scopes {
+		if err := m.Store.Revoke(ctx, scope, max(orDefault(m.Lifetime, DefaultLifetime), leastRevoked)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (m *Manager) get(ctx context.Context, token Token) (Session, uint64, error) {
 	record, err := m.Store.Get(ctx, token.Place())
 	if err != nil {
@@ -182,7 +243,7 @@ func (m *Manager) get(ctx context.Context, token Token) (Session, uint64, error)
 	}
 	s := Session{
 		App: record.App, Tenant: superoffice.Tenant(record.Tenant), UPN: in.UPN, FullName: in.FullName, AssociateID: in.AssociateID, Administrator: in.Administrator,
-		Access: auth.NewSecret(in.Access), AccessExpires: in.AccessExpires, Refresh: auth.NewSecret(in.Refresh), API: in.API, Created: in.Created, Used: record.Used,
+		Access: auth.NewSecret(in.Access), AccessIssued: in.AccessIssued, AccessExpires: in.AccessExpires, Refresh: auth.NewSecret(in.Refresh), API: in.API, Created: in.Created, Used: record.Used,
 	}
 	if !m.now().Before(m.Ends(s)) {
 		return Session{}, 0, ErrNotFound
@@ -191,14 +252,19 @@ func (m *Manager) get(ctx context.Context, token Token) (Session, uint64, error)
 }
 
 func (m *Manager) put(ctx context.Context, token Token, s Session, version uint64) error {
-	plaintext, err := json.Marshal(sealedSession{
-		UPN: s.UPN, FullName: s.FullName, AssociateID: s.AssociateID, Administrator: s.Administrator, Access: s.Access.Reveal(), AccessExpires: s.AccessExpires,
-		Refresh: s.Refresh.Reveal(), API: s.API, Created: s.Created,
-	})
+	record, err := m.seal(token, s, version)
 	if err != nil {
 		return err
 	}
-	return m.Store.Put(ctx, token.Place(), Record{
-		App: s.App, Tenant: string(s.Tenant), Sealed: token.seal(s.App, string(s.Tenant), plaintext), Used: s.Used, Expires: m.Ends(s), Version: version,
+	return m.Store.Put(ctx, token.Place(), record)
+}
+
+func (m *Manager) seal(token Token, s Session, version uint64) (Record, error) {
+	plaintext, err := json.Marshal(sealedSession{
+		UPN: s.UPN, FullName: s.FullName, AssociateID: s.AssociateID, Administrator: s.Administrator, Access: s.Access.Reveal(), AccessIssued: s.AccessIssued, AccessExpires: s.AccessExpires,
+		Refresh: s.Refresh.Reveal(), API: s.API, Created: s.Created,
 	})
+	return Record{
+		App: s.App, Tenant: string(s.Tenant), Sealed: token.seal(s.App, string(s.Tenant), plaintext), Used: s.Used, Expires: m.Ends(s), Version: version,
+	}, err
 }

@@ -1,0 +1,195 @@
+package redisstore
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/caddy-erpsync/caddy-erpsync/auth"
+	"github.com/caddy-erpsync/caddy-erpsync/auth/lease"
+	"github.com/caddy-erpsync/caddy-erpsync/auth/session"
+	"github.com/caddy-erpsync/caddy-erpsync/auth/session/storetest"
+	"github.com/caddy-erpsync/caddy-erpsync/internal/redistest"
+)
+
+func open(t testing.TB, server *redistest.Server, prefix string) *Store {
+	t.Helper()
+	s := New(Config{Addresses: []string{server.Address}, Prefix: prefix})
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+func TestRedisKeepsWhatStoresPromise(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	storetest.Run(t, func(t *testing.T) session.Store { return open(t, server, rand.Text()) })
+}
+
+func TestASessionOutlivesARestartOfRedisAndADeadRedisIsSaid(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	var answered atomic.Bool
+	s := New(Config{Addresses: []string{server.Address}, Prefix: "p", Answered: answered.Store})
+	defer s.Close()
+	keys, err := session.NewKeys([]byte(strings.Repeat("k", 32)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &session.Manager{Keys: keys, Store: s}
+	token, _, err := m.Start(t.Context(), session.Session{App: "portal", Tenant: "Cust1", UPN: "tove@uno.example", Access: auth.NewSecret("canary-access")})
+	if err != nil || !answered.Load() {
+		t.Fatal(err)
+	}
+	if dump := server.Dump(); strings.Contains(dump, "canary") || strings.Contains(dump, "tove") || !strings.Contains(dump, "portal") {
+		t.Errorf("what lies in Redis: %q", dump)
+	}
+	server.Kill()
+	if _, err := m.Load(t.Context(), token); !errors.Is(err, session.ErrUnavailable) || answered.Load() {
+		t.Errorf("without Redis: %v", err)
+	}
+	server.Run()
+	if _, err := m.Load(t.Context(), token); err != nil || !answered.Load() {
+		t.Errorf("after its restart: %v", err)
+	}
+}
+
+func TestALeaseHasOneHolderAndADeadOneBlocksNobodyForLong(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	a, b := open(t, server, "p"), open(t, server, "p")
+	ctx := t.Context()
+	if ok, err := a.Acquire(ctx, "n", "one", time.Minute); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	if ok, err := a.Acquire(ctx, "n", "one", time.Minute); !ok || err != nil {
+		t.Errorf("asked again by its holder: %v %v", ok, err)
+	}
+	if ok, _ := b.Acquire(ctx, "n", "two", time.Minute); ok {
+		t.Error("two holders")
+	}
+	if ok, _ := b.Extend(ctx, "n", "two", time.Minute); ok {
+		t.Error("extended by another")
+	}
+	if err := b.Release(ctx, "n", "two"); err != nil {
+		t.Error(err)
+	}
+	if ok, _ := a.Extend(ctx, "n", "one", 30*time.Millisecond); !ok {
+		t.Error("not extended by its holder")
+	}
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) { // the holder is dead
+		if ok, _ := b.Acquire(ctx, "n", "two", time.Minute); ok {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("a dead holder blocks")
+		}
+	}
+	if err := b.Release(ctx, "n", "two"); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestTwoGatewaysMintOnceAndEachForItselfWithoutTheStore has two keepers on one Redis mint the
+// same credential for many callers.
+func TestTwoGatewaysMintOnceAndEachForItselfWithoutTheStore(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	keys, err := session.NewKeys([]byte(strings.Repeat("k", 32)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mints atomic.Int32
+	mint := func(context.Context, auth.Credential) (auth.Credential, *auth.Refusal) {
+		n := mints.Add(1)
+		time.Sleep(50 * time.Millisecond) // a slow provider
+		return auth.Credential{Kind: auth.SOTicket, Value: auth.NewSecret("canary-" + string('0'+n)), Expires: time.Now().Add(time.Hour)}, nil
+	}
+	type gateway struct {
+		keeper  *auth.Keeper
+		sharing *auth.Sharing
+	}
+	var gateways []gateway
+	for range 2 {
+		store := open(t, server, "p")
+		gateways = append(gateways, gateway{auth.NewKeeper(nil), &auth.Sharing{Locker: store, Shelf: store, Sealer: keys}})
+	}
+	all := func() (values map[string]bool) {
+		values = make(map[string]bool)
+		var mu sync.Mutex
+		var group sync.WaitGroup
+		for i := range 40 {
+			group.Go(func() {
+				g := gateways[i%2]
+				credential, refusal := g.keeper.Get(t.Context(), "key", g.sharing.Mint("key", mint))
+				if refusal != nil {
+					t.Error(refusal.Reason, refusal.Cause)
+				}
+				mu.Lock()
+				values[credential.Value.Reveal()] = true
+				mu.Unlock()
+			})
+		}
+		group.Wait()
+		return values
+	}
+	if values := all(); len(values) != 1 || mints.Load() != 1 {
+		t.Fatalf("%d values, %d mints", len(values), mints.Load())
+	}
+	if dump := server.Dump(); strings.Contains(dump, "canary") {
+		t.Error("the credential lies in Redis in clear")
+	}
+	// One gateway is told that it was refused: it mints, and the other takes that when it is told so.
+	for _, g := range gateways {
+		credential, _ := g.keeper.Get(t.Context(), "key", g.sharing.Mint("key", mint))
+		if !g.keeper.Refused("key", credential, true) {
+			t.Fatal("no second attempt")
+		}
+		if next, refusal := g.keeper.Get(t.Context(), "key", g.sharing.Mint("key", mint)); refusal != nil || next.Same(credential) {
+			t.Errorf("%v: the refused one again", refusal)
+		}
+	}
+	if mints.Load() != 2 {
+		t.Errorf("%d mints after one was refused by both, want 2", mints.Load())
+	}
+	server.Kill()
+	for _, g := range gateways {
+		credential, _ := g.keeper.Get(t.Context(), "key", g.sharing.Mint("key", mint))
+		g.keeper.Refused("key", credential, true)
+		if _, refusal := g.keeper.Get(t.Context(), "key", g.sharing.Mint("key", mint)); refusal != nil {
+			t.Errorf("without the store: %v", refusal.Cause)
+		}
+	}
+	if mints.Load() != 4 {
+		t.Errorf("%d mints, want one more of each gateway", mints.Load())
+	}
+}
+
+func TestAMintThatTakesLongerThanTheLeaseIsStillOne(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	if testing.Short() {
+		t.Skip("takes 12 s")
+	}
+	var works atomic.Int32
+	var group sync.WaitGroup
+	var done atomic.Bool
+	for range 2 {
+		store := open(t, server, "p")
+		group.Go(func() {
+			lease.Do(t.Context(), store, "n", func(context.Context) bool { return done.Load() }, func(context.Context) {
+				works.Add(1)
+				<-time.After(lease.TTL + 2*time.Second)
+				done.Store(true)
+			})
+		})
+	}
+	group.Wait()
+	if works.Load() != 1 {
+		t.Errorf("%d worked", works.Load())
+	}
+}

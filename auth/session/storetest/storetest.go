@@ -1,0 +1,236 @@
+// Package storetest says what every session store has to do.
+package storetest
+
+import (
+	"bytes"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/caddy-erpsync/caddy-erpsync/auth"
+	"github.com/caddy-erpsync/caddy-erpsync/auth/session"
+	"github.com/caddy-erpsync/caddy-erpsync/superoffice"
+)
+
+// Run tries a store out. newStore gives an empty one.
+func Run(t *testing.T, newStore func(t *testing.T) session.Store) {
+	for name, promise := range map[string]func(*testing.T, session.Store){
+		"a session is found by its token until it is ended":  found,
+		"a session ends at its time":                         expires,
+		"concurrent updates lose nothing":                    concurrent,
+		"a write over a newer one is refused":                conflict,
+		"the oldest of too many sessions of a person go":     perPerson,
+		"a person, a tenant or an app is signed out at once": revoked,
+		"a stolen store opens nothing and names nobody":      stolen,
+		"a session that was signed out does not come back":   ended,
+		"a person is found whichever key of the ring it was": rotated,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			promise(t, newStore(t))
+		})
+	}
+}
+
+func manager(t *testing.T, store session.Store, secrets ...string) *session.Manager {
+	t.Helper()
+	if len(secrets) == 0 {
+		secrets = []string{"a"}
+	}
+	var ring [][]byte
+	for _, secret := range secrets {
+		ring = append(ring, bytes.Repeat([]byte(secret), session.MinKey))
+	}
+	keys, err := session.NewKeys(ring...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &session.Manager{Keys: keys, Store: store, Idle: time.Hour, Lifetime: 2 * time.Hour}
+}
+
+func person(app, tenant, upn string) session.Session {
+	return session.Session{App: app, Tenant: superoffice.Tenant(tenant), UPN: upn, Access: auth.NewSecret("canary-access"), Refresh: auth.NewSecret("canary-refresh")}
+}
+
+func start(t *testing.T, m *session.Manager, s session.Session) session.Token {
+	t.Helper()
+	token, _, err := m.Start(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
+func alive(t *testing.T, m *session.Manager, token session.Token) bool {
+	t.Helper()
+	_, err := m.Load(t.Context(), token)
+	if err != nil && !errors.Is(err, session.ErrNotFound) {
+		t.Fatal(err)
+	}
+	return err == nil
+}
+
+func found(t *testing.T, store session.Store) {
+	m := manager(t, store)
+	token := start(t, m, person("portal", "Cust1", "tove@uno.example"))
+	s, err := m.Load(t.Context(), token)
+	if err != nil || s.UPN != "tove@uno.example" || s.App != "portal" || string(s.Tenant) != "Cust1" || s.Access.Reveal() != "canary-access" {
+		t.Fatalf("%+v, %v", s, err)
+	}
+	if alive(t, m, m.Keys.Issue()) {
+		t.Error("a token without a session finds one")
+	}
+	if err := m.End(t.Context(), token); err != nil || alive(t, m, token) {
+		t.Errorf("after its end: %v", err)
+	}
+	if err := m.End(t.Context(), token); err != nil {
+		t.Errorf("ending it again: %v", err)
+	}
+}
+
+func expires(t *testing.T, store session.Store) {
+	m := manager(t, store)
+	m.Idle, m.Lifetime = 30*time.Millisecond, 30*time.Millisecond
+	token := start(t, m, person("portal", "Cust1", "tove@uno.example"))
+	patient := manager(t, store) // the store forgets by itself, whatever the manager thinks
+	for deadline := time.Now().Add(10 * time.Second); alive(t, patient, token); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("it is there still")
+		}
+	}
+}
+
+func concurrent(t *testing.T, store session.Store) {
+	m := manager(t, store)
+	token := start(t, m, person("portal", "Cust1", "tove@uno.example"))
+	var group sync.WaitGroup
+	for range 30 {
+		group.Go(func() {
+			if _, err := m.Update(t.Context(), token, func(s *session.Session) { s.AssociateID++ }); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	if s, _ := m.Load(t.Context(), token); s.AssociateID != 30 {
+		t.Errorf("%d of 30", s.AssociateID)
+	}
+}
+
+func conflict(t *testing.T, store session.Store) {
+	m := manager(t, store)
+	token := start(t, m, person("portal", "Cust1", "tove@uno.example"))
+	record, err := store.Get(t.Context(), token.Place())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Put(t.Context(), token.Place(), record); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Put(t.Context(), token.Place(), record); !errors.Is(err, session.ErrConflict) {
+		t.Errorf("an old version: %v", err)
+	}
+	if err := store.Put(t.Context(), m.Keys.Issue().Place(), record); !errors.Is(err, session.ErrNotFound) {
+		t.Errorf("a record that is not there: %v", err)
+	}
+}
+
+func perPerson(t *testing.T, store session.Store) {
+	m := manager(t, store)
+	m.PerPerson = 2
+	other := start(t, m, person("portal", "Cust1", "per@uno.example"))
+	first := start(t, m, person("portal", "Cust1", "tove@uno.example"))
+	pause()
+	second := start(t, m, person("portal", "Cust1", "tove@uno.example"))
+	pause()
+	if err := m.End(t.Context(), second); err != nil {
+		t.Fatal(err)
+	}
+	third := start(t, m, person("portal", "Cust1", "Tove@uno.example"))
+	if !alive(t, m, first) || !alive(t, m, third) {
+		t.Error("a session that was ended counts still")
+	}
+	pause()
+	fourth := start(t, m, person("portal", "Cust1", "tove@uno.example"))
+	if alive(t, m, first) || !alive(t, m, third) || !alive(t, m, fourth) || !alive(t, m, other) {
+		t.Error("not the oldest of that person went")
+	}
+}
+
+// pause lets a store's clock go on by what it can tell apart.
+func pause() { time.Sleep(3 * time.Millisecond) }
+
+func revoked(t *testing.T, store session.Store) {
+	m := manager(t, store)
+	for name, c := range map[string]struct {
+		revoke func() error
+		stays  session.Session
+	}{
+		"person": {func() error { return m.RevokePerson(t.Context(), "Cust1", "TOVE@uno.example") }, person("portal", "Cust1", "per@uno.example")},
+		"tenant": {func() error { return m.RevokeTenant(t.Context(), "Cust1") }, person("portal", "Cust2", "tove@uno.example")},
+		"app":    {func() error { return m.RevokeApp(t.Context(), "portal") }, person("other", "Cust1", "tove@uno.example")},
+	} {
+		goes, stays := start(t, m, person("portal", "Cust1", "tove@uno.example")), start(t, m, c.stays)
+		version, err := store.Get(t.Context(), goes.Place())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.revoke(); err != nil {
+			t.Fatal(err)
+		}
+		if alive(t, m, goes) || !alive(t, m, stays) {
+			t.Errorf("%s: the wrong session ended", name)
+		}
+		if err := store.Put(t.Context(), goes.Place(), version); !errors.Is(err, session.ErrNotFound) {
+			t.Errorf("%s: a revoked session was written: %v", name, err)
+		}
+		pause()
+		if !alive(t, m, start(t, m, person("portal", "Cust1", "tove@uno.example"))) {
+			t.Errorf("%s: nobody can sign in again", name)
+		}
+		pause()
+	}
+}
+
+func stolen(t *testing.T, store session.Store) {
+	m := manager(t, store)
+	token := start(t, m, person("portal", "Cust1", "tove@uno.example"))
+	record, err := store.Get(t.Context(), token.Place())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Contains(record.Sealed, []byte("canary")) || bytes.Contains(record.Sealed, []byte("tove")) {
+		t.Error("the record holds its secrets in clear")
+	}
+	record.Tenant = "Cust2"
+	if err := store.Put(t.Context(), token.Place(), record); err == nil && alive(t, m, token) {
+		if s, _ := m.Load(t.Context(), token); string(s.Tenant) != "Cust1" {
+			t.Error("a record that was moved to another tenant opens")
+		}
+	}
+}
+
+func ended(t *testing.T, store session.Store) {
+	m := manager(t, store)
+	token := start(t, m, person("portal", "Cust1", "tove@uno.example"))
+	_, err := m.Update(t.Context(), token, func(*session.Session) {
+		if err := m.End(t.Context(), token); err != nil {
+			t.Error(err)
+		}
+	})
+	if !errors.Is(err, session.ErrNotFound) || alive(t, m, token) {
+		t.Errorf("a session that was signed out while it was renewed: %v", err)
+	}
+}
+
+func rotated(t *testing.T, store session.Store) {
+	before, after := manager(t, store, "a"), manager(t, store, "b", "a")
+	token := start(t, before, person("portal", "Cust1", "tove@uno.example"))
+	if !alive(t, after, token) {
+		t.Error("the old key opens no more")
+	}
+	if err := after.RevokePerson(t.Context(), "Cust1", "tove@uno.example"); err != nil || alive(t, after, token) {
+		t.Errorf("a session of the old key was not signed out: %v", err)
+	}
+}
