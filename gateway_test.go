@@ -121,7 +121,12 @@ func provision(t *testing.T, config string, logger *zap.Logger) (*Handler, error
 
 func newGateway(t *testing.T, config string, options ...sandbox.Option) *gateway {
 	t.Helper()
-	g := &gateway{t: t, so: newSandbox(t, options...), dir: t.TempDir()}
+	return newGatewayBefore(t, newSandbox(t, options...), config)
+}
+
+func newGatewayBefore(t *testing.T, so *sandbox.Sandbox, config string) *gateway {
+	t.Helper()
+	g := &gateway{t: t, so: so, dir: t.TempDir()}
 	var err error
 	if g.provider, err = demo.NewProvider(); err != nil {
 		t.Fatal(err)

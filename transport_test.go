@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	"go.uber.org/zap"
@@ -59,5 +60,37 @@ func TestTheTransportsDefaultsStandAndTheOperatorsOptionsGoBeforeThem(t *testing
 	}
 	if got := h.roundTrip.(*reverseproxy.HTTPTransport).Transport.IdleConnTimeout; got != idleTimeout {
 		t.Errorf("idle connections live %s", got)
+	}
+}
+
+// TestAConnectionIsGivenUpBeforeSuperOfficeClosesIt paces calls so that each meets a server which is just
+// closing the connection of the one before. A POST that loses that race cannot be repeated.
+func TestAConnectionIsGivenUpBeforeSuperOfficeClosesIt(t *testing.T) {
+	t.Parallel()
+	const theirs = 200 * time.Millisecond
+	lost := make(map[string]int)
+	for _, ours := range []string{"20ms", "10m"} {
+		var so *sandbox.Sandbox
+		server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { so.ServeHTTP(w, r) }))
+		server.Config.IdleTimeout = theirs
+		server.Start()
+		t.Cleanup(server.Close)
+		so, err := sandbox.New(server.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		g := newGatewayBefore(t, so, apps+"\ntransport http {\nkeepalive "+ours+"\n}")
+		pace := time.NewTicker(theirs + time.Millisecond)
+		defer pace.Stop()
+		for range 15 {
+			if got := g.do(nil, http.MethodPost, tenantPath, seedBody, g.service()); got.status != 200 {
+				lost[ours]++
+			}
+			<-pace.C
+		}
+	}
+	t.Logf("calls lost of 15 where SuperOffice closes after %s: %v", theirs, lost)
+	if lost["20ms"] > 0 {
+		t.Errorf("%d calls were lost to a connection that was closing", lost["20ms"])
 	}
 }

@@ -2,8 +2,17 @@ package redisstore
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -191,5 +200,56 @@ func TestAMintThatTakesLongerThanTheLeaseIsStillOne(t *testing.T) {
 	group.Wait()
 	if works.Load() != 1 {
 		t.Errorf("%d worked", works.Load())
+	}
+}
+
+func TestRedisIsReachedOverTLSAsAnACLUser(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	for name, content := range map[string][]byte{"cert": certificate, "key": pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})} {
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().String()
+	listener.Close()
+	_, port, _ := net.SplitHostPort(address)
+	// The rights that docs/operations.md asks for, and no more.
+	redistest.Start(t, "--tls-port", port, "--tls-cert-file", dir+"/cert", "--tls-key-file", dir+"/key", "--tls-auth-clients", "no",
+		"--user", "gateway", "on", ">canary", "~{erpsync*", "+@connection", "+@read", "+@write", "+@scripting", "+time", "-@dangerous")
+	trusted := x509.NewCertPool()
+	trusted.AppendCertsFromPEM(certificate)
+	for name, c := range map[string]struct {
+		password string
+		roots    *x509.CertPool
+		well     bool
+	}{"right": {"canary", trusted, true}, "wrong password": {"x", trusted, false}, "unknown authority": {"canary", x509.NewCertPool(), false}} {
+		s := New(Config{Addresses: []string{address}, Prefix: "erpsync x", TLS: &tls.Config{RootCAs: c.roots, MinVersion: tls.VersionTLS12}, Credentials: func() (string, string) { return "gateway", c.password }})
+		err := errors.Join(s.Add(t.Context(), session.Place{1}, session.Record{App: "a", Tenant: "t", Expires: time.Now().Add(time.Minute)}, 1), s.Revoke(t.Context(), session.Place{2}, time.Minute))
+		if ok, acquireErr := s.Acquire(t.Context(), "n", name, time.Millisecond); err == nil && (!ok || acquireErr != nil) {
+			err = errors.Join(err, acquireErr)
+		}
+		if (err == nil) != c.well || err != nil && (!errors.Is(err, session.ErrUnavailable) || strings.Contains(err.Error(), "canary")) {
+			t.Errorf("%s: %v", name, err)
+		}
+		_ = s.Close()
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -208,5 +210,37 @@ func BenchmarkLoad(b *testing.B) {
 		if _, err := m.Load(b.Context(), t); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// BenchmarkAMillionSessions shows that finding one among a million costs what finding the only one does,
+// and what each takes of memory.
+func BenchmarkAMillionSessions(b *testing.B) {
+	for _, n := range []int{1, 1_000_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			m, _ := newManager(b)
+			var before, after runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&before)
+			var token Token
+			for i := range n {
+				p := person()
+				p.UPN = fmt.Sprintf("%d@uno.example", i)
+				var err error
+				if token, _, err = m.Start(b.Context(), p); err != nil {
+					b.Fatal(err)
+				}
+			}
+			runtime.GC()
+			runtime.ReadMemStats(&after)
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := m.Load(b.Context(), token); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/float64(n), "bytes/session")
+			runtime.KeepAlive(m)
+		})
 	}
 }

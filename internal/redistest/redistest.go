@@ -8,6 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -50,7 +52,7 @@ func Start(t testing.TB, args ...string) *Server {
 // Run starts the server, again if it was killed: then it has what it had.
 func (s *Server) Run() {
 	s.t.Helper()
-	s.cmd = exec.Command("redis-server", append(s.args, "--dir", s.dir)...) //nolint:gosec // a test's own arguments
+	s.cmd = exec.Command("redis-server", append(slices.Clone(s.args), "--dir", s.dir)...) //nolint:gosec // a test's own arguments
 	log, err := os.Create(filepath.Join(s.dir, "log"))
 	if err != nil {
 		s.t.Fatal(err)
@@ -82,23 +84,104 @@ func (s *Server) Kill() {
 	}
 }
 
+// Sentinel is a master, its replica and the Sentinel that watches them.
+type Sentinel struct {
+	Address         string
+	t               testing.TB
+	password        string
+	master, replica *Server
+}
+
+// StartSentinel runs the three until the test ends, with one password for the data.
+func StartSentinel(t testing.TB, name, password string) *Sentinel {
+	t.Helper()
+	s := &Sentinel{t: t, password: password}
+	s.master = Start(t, "--requirepass", password, "--masterauth", password)
+	host, port, err := net.SplitHostPort(s.master.Address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.replica = Start(t, "--requirepass", password, "--masterauth", password, "--replicaof", host+" "+port)
+	watcher := &Server{t: t, dir: t.TempDir()}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	watcher.Address = listener.Addr().String()
+	listener.Close()
+	_, own, err := net.SplitHostPort(watcher.Address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := filepath.Join(watcher.dir, "sentinel.conf")
+	text := fmt.Sprintf("port %s\nbind 127.0.0.1\nsentinel monitor %s %s %s 1\nsentinel auth-pass %s %s\nsentinel down-after-milliseconds %s 1000\nsentinel failover-timeout %s 5000\n",
+		own, name, host, port, name, password, name, name)
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	watcher.args = []string{config, "--sentinel"}
+	watcher.Run()
+	t.Cleanup(watcher.Kill)
+	s.Address = watcher.Address
+	return s
+}
+
+func (s *Sentinel) client(server *Server) *redis.Client {
+	return redis.NewClient(&redis.Options{Addr: server.Address, Password: s.password})
+}
+
+// WaitForReplica waits until the replica has what the master has and the Sentinel knows it.
+func (s *Sentinel) WaitForReplica() {
+	s.t.Helper()
+	client := s.client(s.master)
+	defer client.Close()
+	watcher := redis.NewSentinelClient(&redis.Options{Addr: s.Address})
+	defer watcher.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	for ctx.Err() == nil {
+		replicas, err := watcher.Replicas(ctx, "erpsync").Result()
+		if n, _ := client.Wait(ctx, 1, time.Second).Result(); n == 1 && err == nil && len(replicas) == 1 {
+			return
+		}
+	}
+	s.t.Fatal("the replica does not follow")
+}
+
+// KillMaster ends the master; the Sentinel then makes the replica the master.
+func (s *Sentinel) KillMaster() {
+	s.master.Kill()
+	s.master = s.replica
+}
+
+// Dump gives everything that the master keeps.
+func (s *Sentinel) Dump() string {
+	client := s.client(s.master)
+	defer client.Close()
+	return dump(client)
+}
+
 // Dump gives everything that the server keeps, keys and values, to look for what must not be there.
 func (s *Server) Dump() string {
 	s.t.Helper()
 	client := redis.NewClient(&redis.Options{Addr: s.Address})
 	defer client.Close()
+	return dump(client)
+}
+
+func dump(client *redis.Client) string {
 	ctx := context.Background()
-	var out string
+	var out strings.Builder
 	for keys := client.Scan(ctx, 0, "*", 1000).Iterator(); keys.Next(ctx); {
-		out += keys.Val() + "\n"
+		out.WriteString(keys.Val() + "\n")
 		switch client.Type(ctx, keys.Val()).Val() {
 		case "hash":
-			out += fmt.Sprint(client.HGetAll(ctx, keys.Val()).Val())
+			fmt.Fprintln(&out, client.HGetAll(ctx, keys.Val()).Val())
 		case "zset":
-			out += fmt.Sprint(client.ZRange(ctx, keys.Val(), 0, -1).Val())
+			fmt.Fprintln(&out, client.ZRange(ctx, keys.Val(), 0, -1).Val())
 		default:
-			out += client.Get(ctx, keys.Val()).Val()
+			fmt.Fprintln(&out, client.Get(ctx, keys.Val()).Val())
 		}
 	}
-	return out
+	return out.String()
 }
