@@ -80,6 +80,10 @@ func init() {
 //		guard {
 //			max_body      <size>
 //			body_timeout  <duration>
+//			in_flight     connection|tenant|app <number>|off
+//			rate          <calls-per-second>|off
+//			cool_down     <duration>
+//			idempotency   <duration>
 //		}
 //		audit {
 //			principals    full|hash|omit
@@ -129,12 +133,7 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		}},
 		"store": {once: true, read: func() error { return h.Store.unmarshal(d) }},
 		"keys":  list(d, &h.Keys),
-		"guard": {once: true, read: func() error {
-			if d.NextArg() {
-				return d.ArgErr()
-			}
-			return options(d, map[string]option{"max_body": size(d, &h.Guard.MaxBody), "body_timeout": duration(d, &h.Guard.BodyTimeout)})
-		}},
+		"guard": {once: true, read: func() error { return h.Guard.unmarshal(d) }},
 		"audit": {once: true, read: func() error { return h.Audit.unmarshal(d) }},
 		"transport": {once: true, read: func() error {
 			if !d.NextArg() {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/caddy-erpsync/caddy-erpsync/auth"
 	"github.com/caddy-erpsync/caddy-erpsync/auth/session"
+	"github.com/caddy-erpsync/caddy-erpsync/guard"
 	"github.com/caddy-erpsync/caddy-erpsync/outcome"
 	"github.com/caddy-erpsync/caddy-erpsync/superoffice"
 )
@@ -37,8 +38,17 @@ type call struct {
 	arguments superoffice.Arguments
 	grant     auth.TenantGrant
 
+	dry   bool          // only tell what would be done
+	entry *guard.Entry  // of a call with an Idempotency-Key
+	kept  *guard.Answer // what the first such call was answered
+	leave []func()      // what to give back at the end
+
 	api   string // the tenant's WebAPI
 	owned owned
+
+	answered     bool // SuperOffice's answer passed whole
+	answerHeader http.Header
+	answerBody   []byte // of a call with an Idempotency-Key
 
 	record outcome.Record
 	abort  bool
@@ -131,6 +141,7 @@ func (c *call) refuse(refusal *auth.Refusal) error {
 
 // end tells what became of the call, in every way that an operator may look.
 func (c *call) end() {
+	c.unguard()
 	c.record.Duration = time.Since(c.record.Started)
 	c.record.End(c.h.audit)
 	c.h.metrics.Count(&c.record)

@@ -9,8 +9,8 @@ import (
 // What a page of another origin may send and see. The request headers are those
 // of the vendor's client and the seed's page.
 const (
-	corsRequestHeaders  = "Accept, Accept-Language, Authorization, Content-Type, ErpSync-Confirm, SO-AppToken, SO-Browser-TZ-Offset, SO-Culture, SO-Language, SO-TimeZone, X-XSRF-TOKEN"
-	corsResponseHeaders = "ErpSync-Request-Id, Retry-After, SO-TimeZone"
+	corsRequestHeaders  = "Accept, Accept-Language, Authorization, Content-Type, ErpSync-Confirm, ErpSync-Dry-Run, Idempotency-Key, SO-AppToken, SO-Browser-TZ-Offset, SO-Culture, SO-Language, SO-TimeZone, X-XSRF-TOKEN"
+	corsResponseHeaders = "ErpSync-Replayed, ErpSync-Request-Id, Retry-After, SO-TimeZone"
 	corsMaxAge          = "600"
 )
 

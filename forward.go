@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 
 	"github.com/caddy-erpsync/caddy-erpsync/auth"
+	"github.com/caddy-erpsync/caddy-erpsync/guard"
 	"github.com/caddy-erpsync/caddy-erpsync/outcome"
 )
 
@@ -33,6 +34,11 @@ const wholeCall = answerTimeout + 5*time.Minute
 // only when nothing was sent the first time, or when a complete answer says that
 // it did not run: 401, 421, or 403 to a credential that was stale.
 func (c *call) forward() *auth.Refusal {
+	if c.h.unreachable.Waits(c.api) {
+		// A time-out for each caller would be a queue before a closed door.
+		c.record.Decision, c.record.Outcome = "allowed", outcome.Outcome{Class: outcome.Unreachable, Cause: "a_moment_ago"}
+		return auth.Refuse(auth.UpstreamUnreachable, errors.New("not reached a moment ago, and not tried again yet")).After(2 * time.Second)
+	}
 	ctx, cancel := detached(wholeCall)
 	defer cancel()
 	c.record.Decision = "allowed"
@@ -43,6 +49,7 @@ func (c *call) forward() *auth.Refusal {
 	if refusal != nil && refusal.Reason == auth.UpstreamUnreachable {
 		resp, refusal = c.send(ctx)
 	}
+	c.h.unreachable.Told(c.api, refusal == nil || refusal.Reason != auth.UpstreamUnreachable)
 	if refusal != nil {
 		return refusal
 	}
@@ -193,10 +200,29 @@ func (c *call) answer(resp *http.Response) *auth.Refusal {
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Content-Type-Options", "nosniff")
 	c.w.WriteHeader(resp.StatusCode)
-	written, err := pass(c.w, tap, resp.Body)
-	c.record.Status, c.record.Bytes, c.record.Outcome = resp.StatusCode, written, tap.Outcome(err)
+	passing := io.Writer(tap)
+	if c.entry != nil {
+		passing = io.MultiWriter(tap, (*keeping)(c))
+		c.answerHeader = make(http.Header, len(returnedHeaders))
+		for _, name := range returnedHeaders {
+			if values := resp.Header[name]; len(values) > 0 {
+				c.answerHeader[name] = values
+			}
+		}
+	}
+	written, err := pass(c.w, passing, resp.Body)
+	c.record.Status, c.record.Bytes, c.record.Outcome, c.answered = resp.StatusCode, written, tap.Outcome(err), err == nil
 	c.abort = err != nil
 	return nil
+}
+
+// keeping keeps the answer to a call with an Idempotency-Key while it passes, and one byte more than is kept of one too long.
+type keeping call
+
+func (k *keeping) Write(p []byte) (int, error) {
+	room := guard.MaxKept + 1 - len(k.answerBody)
+	k.answerBody = append(k.answerBody, p[:min(len(p), room)]...)
+	return len(p), nil
 }
 
 // pass copies the answer as it comes. Only trouble with reading it is an error.

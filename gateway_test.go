@@ -75,6 +75,7 @@ const apps = `
 	guard {
 		max_body 4096
 		body_timeout 500ms
+		rate off
 	}`
 
 func newSandbox(t *testing.T, options ...sandbox.Option) *sandbox.Sandbox {

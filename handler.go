@@ -51,6 +51,18 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return c.refuse(refusal)
 	}
 
+	// Is it safe to run now? It may be running already, or have been answered before.
+	if refusal := c.guard(); refusal != nil {
+		return c.refuse(refusal)
+	}
+	if c.kept != nil {
+		c.replay()
+		return nil
+	}
+	if c.dry {
+		return c.tell()
+	}
+
 	// As whom do we call on?
 	c.grant = grant
 	if refusal := c.credential(); refusal != nil {

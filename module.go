@@ -86,7 +86,7 @@ type Handler struct {
 	// Caddy's storage.
 	Keys []string `json:"keys,omitempty"`
 
-	// Bounds on what is taken from callers.
+	// What makes a call safe to press: bounds, limits, repeats.
 	Guard Guard `json:"guard,omitzero"`
 
 	// What is recorded of each call.
@@ -106,6 +106,7 @@ type Handler struct {
 	roundTrip   http.RoundTripper
 	locator     *superoffice.Locator
 	prover      *auth.Prover
+	unreachable auth.Backoff
 	common      *common
 	sharing     *auth.Sharing // nil: this gateway is alone
 	ring        *session.Keys
@@ -124,14 +125,6 @@ type Handler struct {
 	release []func()
 }
 
-// Guard bounds what is taken from callers.
-type Guard struct {
-	// The largest body of a call, in bytes. Default: 2 MiB.
-	MaxBody int64 `json:"max_body,omitempty"`
-	// How long a body may take to arrive. Default: 10 s.
-	BodyTimeout caddy.Duration `json:"body_timeout,omitempty"`
-}
-
 // SuperOffice says which SuperOffice credentials of callers are taken.
 type SuperOffice struct {
 	// Some of session, bearer, soticket and basic (onsite only).
@@ -139,11 +132,6 @@ type SuperOffice struct {
 	// The app that such callers call for. Default: the only app there is.
 	App string `json:"app,omitempty"`
 }
-
-const (
-	defaultMaxBody     = 2 << 20
-	defaultBodyTimeout = 10 * time.Second
-)
 
 // CaddyModule returns the Caddy module information.
 func (*Handler) CaddyModule() caddy.ModuleInfo {
@@ -161,12 +149,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	h.ctx = ctx
 	h.audit = h.logger.Named("audit")
 	h.node = instance()
-	if h.Guard.MaxBody == 0 {
-		h.Guard.MaxBody = defaultMaxBody
-	}
-	if h.Guard.BodyTimeout == 0 {
-		h.Guard.BodyTimeout = caddy.Duration(defaultBodyTimeout)
-	}
+	h.Guard.fill()
 	var err error
 	if h.metrics, err = outcome.NewMetrics(ctx.GetMetricsRegistry()); err != nil {
 		return err
@@ -189,7 +172,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if h.privacy, err = h.Audit.privacy(h.keys[0]); err != nil {
 		return err
 	}
-	h.prover = auth.NewProver(asking(h.roundTrip), nil)
+	h.prover = auth.NewProver(asking(h.counted(h.roundTrip)), nil)
 	superID := asking(h.metrics.Watch(outcome.SuperID, h.roundTrip))
 	var keys *superid.KeySet
 	if h.upstreamAPI == "" {
@@ -294,8 +277,8 @@ func (h *Handler) Validate() error {
 	if h.Browser != nil && h.SuperOffice.takes("session") {
 		return errors.New("browser: cannot stand beside superoffice session: both would use the cookie XSRF-TOKEN on this host")
 	}
-	if h.Guard.MaxBody < 0 || h.Guard.BodyTimeout < 0 {
-		return errors.New("guard: a bound below zero")
+	if err := h.Guard.validate(); err != nil {
+		return fmt.Errorf("guard: %w", err)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
@@ -23,10 +24,11 @@ func writeProblem(w http.ResponseWriter, requestID string, refusal *auth.Refusal
 		Reason   string `json:"reason"`
 		Pointer  string `json:"pointer,omitempty"`
 		SignIn   string `json:"sign_in,omitempty"`
+		Running  string `json:"running,omitempty"`
 		Instance string `json:"instance"`
 	}{
 		problemType + string(refusal.Reason), strings.ReplaceAll(string(refusal.Reason), "_", " "), refusal.Status, refusal.Detail,
-		string(refusal.Reason), refusal.Pointer, refusal.SignIn, requestID,
+		string(refusal.Reason), refusal.Pointer, refusal.SignIn, refusal.Running, requestID,
 	})
 	if err != nil {
 		panic(err) // strings and numbers always marshal
@@ -39,7 +41,7 @@ func writeProblem(w http.ResponseWriter, requestID string, refusal *auth.Refusal
 		h.Set("WWW-Authenticate", "Bearer")
 	}
 	if refusal.RetryAfter > 0 {
-		h.Set("Retry-After", strconv.Itoa(max(1, int(refusal.RetryAfter.Seconds()))))
+		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(refusal.RetryAfter.Seconds()))))
 	}
 	w.WriteHeader(refusal.Status)
 	_, _ = w.Write(body)

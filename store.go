@@ -18,6 +18,7 @@ import (
 	"github.com/caddy-erpsync/caddy-erpsync/auth/lease"
 	"github.com/caddy-erpsync/caddy-erpsync/auth/redisstore"
 	"github.com/caddy-erpsync/caddy-erpsync/auth/session"
+	"github.com/caddy-erpsync/caddy-erpsync/guard"
 	"github.com/caddy-erpsync/caddy-erpsync/outcome"
 )
 
@@ -86,8 +87,11 @@ func (s *Store) unmarshal(d *caddyfile.Dispenser) error {
 type common struct {
 	sessions    session.Store
 	credentials *auth.Keeper
-	locker      lease.Locker // nil: this process is alone
+	meter       guard.Meter
+	own         lease.Memory // of this process
+	locker      lease.Locker // of all gateways
 	shelf       auth.Shelf   // likewise
+	alone       bool         // there is no other gateway
 	close       func() error
 	// answered is the current configuration's, which has the current metrics.
 	answered atomic.Pointer[func(bool)]
@@ -111,7 +115,10 @@ func (h *Handler) provisionStore() error {
 	}
 	// Where it is says what it is: its tunables are the configuration's own.
 	where := auth.Key(h.Store.Kind, h.environment.Base(), h.upstreamAPI)
-	open := func(c *common) { c.sessions, c.close = session.NewMemory(0, nil), func() error { return nil } }
+	open := func(c *common) {
+		c.sessions, c.locker, c.shelf, c.alone = session.NewMemory(0, nil), new(lease.Memory), new(auth.MemoryShelf), true
+		c.close = func() error { return nil }
+	}
 	switch h.Store.Kind {
 	case "memory":
 	case "redis":
@@ -141,7 +148,7 @@ func (h *Handler) provisionStore() error {
 	h.common.credentials.Forgive()
 	answered := func(yes bool) { h.metrics.Answered(outcome.Store, yes) }
 	h.common.answered.Store(&answered)
-	if h.common.shelf != nil {
+	if !h.common.alone {
 		h.sharing = &auth.Sharing{Locker: h.common.locker, Shelf: h.common.shelf, Sealer: h.ring}
 	}
 	return nil

@@ -49,6 +49,18 @@ const (
 	SwapUnavailable      Reason = "swap_unavailable"
 )
 
+// What makes a call safe to press.
+const (
+	HeaderNotUnderstood  Reason = "header_not_understood"
+	CallRunning          Reason = "call_running"
+	IdempotencyKeyReused Reason = "idempotency_key_reused"
+	AnswerNotKept        Reason = "answer_not_kept"
+	TooManyInFlight      Reason = "too_many_in_flight"
+	RateLimited          Reason = "rate_limited"
+	CoolingDown          Reason = "cooling_down"
+	StoreUnavailable     Reason = "store_unavailable"
+)
+
 // What stands between the decision and the answer.
 const (
 	TenantNotRunning          Reason = "tenant_not_running"
@@ -104,6 +116,15 @@ var faces = map[Reason]refusalFace{
 	NoSystemToken:        {http.StatusForbidden, "The tenant's administrator has not approved the app for a system user."},
 	SwapUnavailable:      {http.StatusForbidden, "This SuperOffice cannot turn a session into a token (User/currentToken)."},
 
+	HeaderNotUnderstood:  {http.StatusBadRequest, "Idempotency-Key is one printable text of up to 255 characters, ErpSync-Dry-Run is true, and each stands there once."},
+	CallRunning:          {http.StatusConflict, "The same call is running already. Nothing was sent."},
+	IdempotencyKeyReused: {http.StatusUnprocessableEntity, "This Idempotency-Key was used for another call."},
+	AnswerNotKept:        {http.StatusConflict, "The first call with this Idempotency-Key is over; its answer was too long to be kept. Nothing was sent."},
+	TooManyInFlight:      {http.StatusTooManyRequests, "Too many calls are running. Nothing was sent."},
+	RateLimited:          {http.StatusTooManyRequests, "Too many calls in a second. Nothing was sent."},
+	CoolingDown:          {http.StatusTooManyRequests, "Everything was resynced through this connection a short time ago. Nothing was sent."},
+	StoreUnavailable:     {http.StatusServiceUnavailable, "The store that guards this call gives no answer. Nothing was sent."},
+
 	TenantNotRunning:          {http.StatusServiceUnavailable, "SuperOffice says that the tenant is not running."},
 	TenantUnknown:             {http.StatusForbidden, "SuperOffice knows no such tenant in this environment."},
 	StateUnavailable:          {http.StatusServiceUnavailable, "SuperOffice does not tell where the tenant lives. Nothing was sent."},
@@ -138,6 +159,8 @@ type Refusal struct {
 	Pointer string
 	// SignIn is where a browser signs in; "" says nothing.
 	SignIn string
+	// Running is the request id of the call that this one is refused for; "" says nothing.
+	Running string
 	// RetryAfter is when trying again makes sense; zero says nothing.
 	RetryAfter time.Duration
 	// Cause is for the operator's log alone. It never holds a secret.
@@ -157,6 +180,12 @@ func Refuse(reason Reason, cause error) *Refusal {
 // After says when to try again.
 func (r *Refusal) After(d time.Duration) *Refusal {
 	r.RetryAfter = d
+	return r
+}
+
+// Of names the call that this one is refused for.
+func (r *Refusal) Of(requestID string) *Refusal {
+	r.Running = requestID
 	return r
 }
 

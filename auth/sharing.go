@@ -8,13 +8,6 @@ import (
 	"github.com/caddy-erpsync/caddy-erpsync/auth/lease"
 )
 
-// Shelf keeps values that several gateways see, for a while.
-type Shelf interface {
-	// Take gives the value, "" if there is none.
-	Take(ctx context.Context, key string) (string, error)
-	Lay(ctx context.Context, key, value string, ttl time.Duration) error
-}
-
 // Sealer seals what lies on a shelf.
 type Sealer interface {
 	Seal(purpose string, parts []string, plaintext []byte) string

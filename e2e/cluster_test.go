@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	crand "crypto/rand"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -13,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -34,10 +36,15 @@ type cluster struct {
 	dir      string
 	redis    *redistest.Sentinel
 	gateways []*process
+	config   string
+	calls    atomic.Int32
 
 	// faults is asked of every request to SuperOffice, and may delay or refuse it.
 	faults atomic.Pointer[func(http.ResponseWriter, *http.Request) bool]
 }
+
+// unguarded lets through what the load of a test needs.
+const unguarded = "guard {\n\t\t\trate off\n\t\t\tin_flight connection off\n\t\t\tin_flight tenant off\n\t\t\tin_flight app off\n\t\t}"
 
 // process is one gateway.
 type process struct {
@@ -47,7 +54,8 @@ type process struct {
 	log *os.File
 }
 
-func newCluster(t *testing.T) *cluster {
+// newCluster starts the gateways with these options in place of the defaults of guard.
+func newCluster(t *testing.T, guard string) *cluster {
 	t.Helper()
 	c := &cluster{t: t, dir: t.TempDir(), redis: redistest.StartSentinel(t, "erpsync", "canary-redis-password")}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -69,6 +77,12 @@ func newCluster(t *testing.T) *cluster {
 	}
 	c.write("redis.password", "canary-redis-password")
 	c.write("key", strings.Repeat("canary-key-", 4))
+	raw, err := os.ReadFile("../docs/examples/cluster.Caddyfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.write("Caddyfile", strings.Replace(string(raw), "\n\t\tstore redis", "\n\t\t"+guard+"\n\t\tstore redis", 1))
+	c.config = filepath.Join(c.dir, "Caddyfile")
 	binary := buildCaddy(t)
 	for range 2 {
 		c.gateways = append(c.gateways, c.start(binary))
@@ -96,7 +110,7 @@ func (c *cluster) start(binary string) *process {
 	if p.log, err = os.Create(filepath.Join(p.dir, "log")); err != nil {
 		c.t.Fatal(err)
 	}
-	p.cmd = exec.Command(binary, "run", "--config", "../docs/examples/cluster.Caddyfile") //nolint:gosec // just built
+	p.cmd = exec.Command(binary, "run", "--config", c.config) //nolint:gosec // just built
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 	p.cmd.Env = append(os.Environ(), "ERPSYNC_SITE="+p.url, "ERPSYNC_ENVIRONMENT="+c.so.Base(), "ERPSYNC_SECRETS="+c.dir, "ERPSYNC_LOGS="+p.dir, "ERPSYNC_RUN="+p.dir,
 		"ERPSYNC_STORAGE="+c.dir+"/storage", "ERPSYNC_ISSUER="+demo.Issuer, "ERPSYNC_JWKS="+c.dir+"/jwks.json", "ERPSYNC_SENTINELS="+c.redis.Address, "XDG_DATA_HOME="+p.dir, "XDG_CONFIG_HOME="+p.dir)
@@ -125,6 +139,150 @@ func (p *process) kill() {
 		_ = p.cmd.Wait()
 		p.cmd = nil
 		p.log.Close()
+	}
+}
+
+// TestTwoHundredAtOnceAreOneCall presses the same button 200 times on two gateways.
+func TestTwoHundredAtOnceAreOneCall(t *testing.T) {
+	c := newCluster(t, unguarded)
+	c.must(c.gateways[0], c.service(), "the ticket is minted")
+	const same = `{"ErpConnectionId":612,"InternalKeyIds":[386,230]}`
+	for name, key := range map[string]string{"without a key": "", "with one Idempotency-Key": "one"} {
+		c.so.Forget()
+		held := make(chan struct{})
+		c.so.Answer(func(string, int) *sandbox.Answer {
+			return &sandbox.Answer{Hold: held, Body: `{"IsOk":true,"Status":"Ok","ErrorCode":"` + crand.Text() + `"}`}
+		})
+		header := c.service()
+		if key != "" {
+			header.Set("Idempotency-Key", key)
+		}
+		type answer struct {
+			status int
+			body   string
+		}
+		answers := make(chan answer, 200)
+		for i := range 200 {
+			go func() {
+				status, body := c.send(c.gateways[i%2], http.MethodPost, resync, header, same)
+				answers <- answer{status, body}
+			}()
+		}
+		var first string
+		running := regexp.MustCompile(`"running":"([^"]+)"`)
+		for i := range 200 {
+			if i == 199 {
+				close(held) // all the others have been turned away
+			}
+			a := <-answers
+			found := running.FindStringSubmatch(a.body)
+			switch {
+			case i < 199 && (a.status != http.StatusConflict || !strings.Contains(a.body, "call_running") || found == nil):
+				t.Fatalf("%s: answer %d: %d %s", name, i, a.status, a.body)
+			case i == 199 && a.status != http.StatusOK:
+				t.Fatalf("%s: the first: %d %s", name, a.status, a.body)
+			case i < 199 && first != "" && found[1] != first:
+				t.Errorf("%s: two calls were said to be running: %s and %s", name, first, found[1])
+			case i < 199:
+				first = found[1]
+			}
+			if i < 199 {
+				continue
+			}
+			if n := agentCalls(c.so); n != 1 {
+				t.Errorf("%s: %d sends", name, n)
+			}
+			if key == "" {
+				continue
+			}
+			for _, g := range c.gateways {
+				if status, body := c.send(g, http.MethodPost, resync, header, same); status != http.StatusOK || body != a.body {
+					t.Errorf("repeated: %d %s, want %s", status, body, a.body)
+				}
+				if status, body := c.send(g, http.MethodPost, resync, header, `{"ErpConnectionId":612,"InternalKeyIds":[1]}`); status != http.StatusUnprocessableEntity {
+					t.Errorf("the key for another call: %d %s", status, body)
+				}
+			}
+			if n := agentCalls(c.so); n != 1 {
+				t.Errorf("%d sends after repeats", n)
+			}
+		}
+	}
+
+	// The gateway that sent it is killed: nobody knows, and nobody sends it again.
+	c.so.Forget()
+	c.so.Answer(func(string, int) *sandbox.Answer {
+		return &sandbox.Answer{Hold: make(chan struct{})}
+	})
+	header := c.service()
+	header.Set("Idempotency-Key", "killed")
+	go c.send(c.gateways[0], http.MethodPost, resync, header, same)
+	eventually(t, func() bool { return agentCalls(c.so) == 1 })
+	c.gateways[0].kill()
+	eventually(t, func() bool { // when the dead gateway's lease is over
+		status, body := c.send(c.gateways[1], http.MethodPost, resync, header, same)
+		if status != http.StatusConflict {
+			t.Fatalf("repeated: %d %s", status, body)
+		}
+		return strings.Contains(body, "outcome_unknown")
+	})
+	if n := agentCalls(c.so); n != 1 {
+		t.Errorf("%d sends", n)
+	}
+	if dump := c.redis.Dump(); strings.Contains(dump, "IsOk") {
+		t.Error("a kept answer lies in Redis in clear")
+	}
+}
+
+// TestOneTenantAtItsLimitStarvesNoOther has 500 callers hammer one tenant, and looks how another fares.
+func TestOneTenantAtItsLimitStarvesNoOther(t *testing.T) {
+	c := newCluster(t, "guard {\n\t\t\tin_flight connection 100\n\t\t}")
+	other := http.Header{"Authorization": {"Bearer " + c.provider.Token("Cust54321", time.Hour)}}
+	path := strings.Replace(resync, "Cust12345", "Cust54321", 1)
+	measure := func() (took []time.Duration) {
+		pace := time.NewTicker(110 * time.Millisecond) // within its own limit
+		defer pace.Stop()
+		for range 40 {
+			<-pace.C
+			began := time.Now()
+			if status, body := c.call(c.gateways[0], http.MethodPost, path, other); status != http.StatusOK {
+				t.Errorf("the quiet tenant: %d %s", status, body)
+			}
+			took = append(took, time.Since(began))
+		}
+		slices.Sort(took)
+		return took
+	}
+	c.call(c.gateways[0], http.MethodPost, path, other)
+	alone := measure()
+	hammered := c.service()
+	ctx, stop := context.WithCancel(t.Context())
+	var group sync.WaitGroup
+	var through, turned atomic.Int32
+	for range 500 {
+		group.Go(func() {
+			pace := time.NewTicker(400 * time.Millisecond)
+			defer pace.Stop()
+			for ctx.Err() == nil {
+				switch status, body := c.call(c.gateways[0], http.MethodPost, resync, hammered); status {
+				case http.StatusOK:
+					through.Add(1)
+				case http.StatusTooManyRequests:
+					turned.Add(1)
+				default:
+					t.Errorf("%d %s", status, body)
+				}
+				<-pace.C
+			}
+		})
+	}
+	beside := measure()
+	stop()
+	group.Wait()
+	t.Logf("the quiet tenant alone: median %s, longest %s; beside 500 callers at another's limit: median %s, longest %s. %d of theirs went through, %d were turned away",
+		alone[len(alone)/2], alone[len(alone)-1], beside[len(beside)/2], beside[len(beside)-1], through.Load(), turned.Load())
+	if turned.Load() < 10*through.Load() {
+		t.Errorf("%d through and %d turned away: the limit does not hold", through.Load(), turned.Load())
 	}
 }
 
@@ -160,9 +318,13 @@ func (p person) header() http.Header {
 	return header
 }
 
-// call makes a call at a gateway; status 0 is a gateway that does not answer.
+// call makes a call of its own at a gateway; status 0 is a gateway that does not answer.
 func (c *cluster) call(p *process, method, path string, header http.Header) (status int, body string) {
-	req, err := http.NewRequestWithContext(c.t.Context(), method, p.url+path, strings.NewReader(`{"ErpConnectionId":612,"InternalKeyIds":[386]}`))
+	return c.send(p, method, path, header, fmt.Sprintf(`{"ErpConnectionId":612,"InternalKeyIds":[%d]}`, c.calls.Add(1)))
+}
+
+func (c *cluster) send(p *process, method, path string, header http.Header, payload string) (status int, body string) {
+	req, err := http.NewRequestWithContext(c.t.Context(), method, p.url+path, strings.NewReader(payload))
 	if err != nil {
 		c.t.Error(err)
 		return 0, ""
@@ -221,7 +383,7 @@ func (c *cluster) load(ctx context.Context, callers []http.Header) (took []time.
 // TestTwoGatewaysRenewOnceForAllWhileTheProviderIsSlowAndFails lets 200 callers share five people's
 // sessions, whose tokens live five seconds, over two gateways. ERPSYNC_SOAK makes it longer than 15 s.
 func TestTwoGatewaysRenewOnceForAllWhileTheProviderIsSlowAndFails(t *testing.T) {
-	c := newCluster(t)
+	c := newCluster(t, unguarded)
 	long := 15 * time.Second
 	if soak, err := time.ParseDuration(os.Getenv("ERPSYNC_SOAK")); err == nil {
 		long = soak
@@ -274,7 +436,7 @@ func TestTwoGatewaysRenewOnceForAllWhileTheProviderIsSlowAndFails(t *testing.T) 
 
 // TestWhatCallersSeeWhenPartsOfAClusterFail is the table in docs/operations.md, as it was lived through.
 func TestWhatCallersSeeWhenPartsOfAClusterFail(t *testing.T) {
-	c := newCluster(t)
+	c := newCluster(t, unguarded)
 	one, two := c.gateways[0], c.gateways[1]
 	person := c.signIn("tove")
 	c.must(one, person.header(), "signed in at one")

@@ -30,8 +30,11 @@ type Record struct {
 	Arguments  superoffice.Arguments
 	Understood bool // Arguments were read
 
-	Decision string // allowed or refused
+	Decision string // allowed, refused, replayed, dry_run or preflight
 	Reason   string
+
+	// Replays is the request id of the call whose answer was given again.
+	Replays string
 
 	Upstream string
 	Status   int // the HTTP status that the caller got
@@ -85,6 +88,7 @@ func (r *Record) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	text("trace_id", r.TraceID)
 	text("decision", r.Decision)
 	text("reason", r.Reason)
+	text("replays", r.Replays)
 	text("upstream", r.Upstream)
 	if r.Status != 0 {
 		enc.AddInt("status", r.Status)

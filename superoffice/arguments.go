@@ -144,7 +144,10 @@ func (f *argumentFields) name(s string) (string, error) {
 
 // KeysDigest names the set of keys in sixteen hex digits, whatever their order
 // and repetitions. It recognises the same call; it hides nothing.
-func (a Arguments) KeysDigest() string {
+func (a Arguments) KeysDigest() string { return a.KeysSum()[:16] }
+
+// KeysSum names the set of keys so that no two sets share a name.
+func (a Arguments) KeysSum() string {
 	h := sha256.New()
 	var scratch [8]byte
 	ids := slices.Clone(a.Keys)
@@ -160,5 +163,5 @@ func (a Arguments) KeysDigest() string {
 		h.Write(scratch[:])
 		h.Write([]byte(name))
 	}
-	return hex.EncodeToString(h.Sum(nil)[:8])
+	return hex.EncodeToString(h.Sum(nil))
 }

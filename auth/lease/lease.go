@@ -1,11 +1,12 @@
-// Package lease lets one of several gateways do what must be done once, such as
-// renewing a credential, while the others wait for what comes of it.
+// Package lease lets one do what must be done once, such as renewing a
+// credential, while others wait for what comes of it or turn away.
 package lease
 
 import (
 	"context"
 	"crypto/rand"
 	mathrand "math/rand/v2"
+	"sync"
 	"time"
 )
 
@@ -19,13 +20,13 @@ const (
 	// lookEvery is how often those who wait look whether the work is done, a little jittered.
 	lookEvery = 100 * time.Millisecond
 
-	releaseTimeout = 2 * time.Second
+	askTimeout = 2 * time.Second
 )
 
-// Locker grants leases that several processes see.
+// Locker grants leases.
 type Locker interface {
-	// Acquire takes the lease for holder unless another holds it.
-	Acquire(ctx context.Context, name, holder string, ttl time.Duration) (bool, error)
+	// Acquire takes the lease for holder unless another holds it, and gives who holds it now.
+	Acquire(ctx context.Context, name, holder string, ttl time.Duration) (current string, err error)
 	// Extend makes the holder's lease last ttl from now; false if it is another's meanwhile.
 	Extend(ctx context.Context, name, holder string, ttl time.Duration) (bool, error)
 	// Release gives the holder's lease back; another's stays.
@@ -46,17 +47,17 @@ func Do(ctx context.Context, locker Locker, name string, done func(context.Conte
 		if done(ctx) {
 			return
 		}
-		mine, err := locker.Acquire(ctx, name, holder, TTL)
+		release, current, err := Hold(ctx, locker, name, holder)
 		if err != nil {
 			work(ctx)
 			return
 		}
-		if mine {
+		if current == holder {
 			// Whoever had it until now may just have finished.
 			if !done(ctx) {
-				hold(ctx, locker, name, holder, work)
+				work(ctx)
 			}
-			free(ctx, locker, name, holder)
+			release()
 			return
 		}
 		select {
@@ -67,31 +68,49 @@ func Do(ctx context.Context, locker Locker, name string, done func(context.Conte
 	}
 }
 
-// hold does the work and keeps the lease meanwhile.
-func hold(ctx context.Context, locker Locker, name, holder string, work func(context.Context)) {
-	over, extended := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(extended)
-		tick := time.NewTicker(extendEvery)
-		defer tick.Stop()
-		for {
-			select {
-			case <-over:
-				return
-			case <-tick.C:
-				// Losing the lease stops nothing: the work is bounded by ctx, and its
-				// result is written only over what it was made from.
-				_, _ = locker.Extend(ctx, name, holder, TTL)
-			}
-		}
-	}()
-	work(ctx)
-	close(over)
-	<-extended
+// Hold takes the lease and keeps it until release is called. current is who holds it:
+// if that is not the holder, nothing was taken and release is nil.
+func Hold(ctx context.Context, locker Locker, name, holder string) (release func(), current string, err error) {
+	current, err = locker.Acquire(ctx, name, holder, TTL)
+	if err != nil || current != holder {
+		return nil, current, err
+	}
+	h := &held{locker: locker, name: name, holder: holder}
+	h.mu.Lock()
+	h.timer = time.AfterFunc(extendEvery, h.extend)
+	h.mu.Unlock()
+	return h.release, current, nil
 }
 
-func free(ctx context.Context, locker Locker, name, holder string) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
+// held is a lease that is kept.
+type held struct {
+	locker       Locker
+	name, holder string
+
+	mu    sync.Mutex
+	timer *time.Timer
+	over  bool
+}
+
+// extend keeps the lease. That it is lost stops nothing: whatever was begun under it is
+// bounded by itself.
+func (h *held) extend() {
+	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
 	defer cancel()
-	_ = locker.Release(ctx, name, holder)
+	_, _ = h.locker.Extend(ctx, h.name, h.holder, TTL)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.over {
+		h.timer.Reset(extendEvery)
+	}
+}
+
+func (h *held) release() {
+	h.mu.Lock()
+	h.over = true
+	h.timer.Stop()
+	h.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
+	defer cancel()
+	_ = h.locker.Release(ctx, h.name, h.holder)
 }

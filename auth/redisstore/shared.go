@@ -16,15 +16,14 @@ func (s *Store) value(key string) string   { return s.prefix + "v" + key }
 
 // An answer that was lost on its way is asked for again: then the lease is the holder's already.
 var acquireScript = redis.NewScript(`
-if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return 1 end
-if redis.call('GET', KEYS[1]) == ARGV[1] then return 1 end
-return 0
+if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return ARGV[1] end
+return redis.call('GET', KEYS[1])
 `)
 
 // Acquire takes the lease as lease.Locker says.
-func (s *Store) Acquire(ctx context.Context, name, holder string, ttl time.Duration) (bool, error) {
-	done, err := acquireScript.Run(ctx, s.client, []string{s.leased(name)}, holder, ttl.Milliseconds()).Int()
-	return done == 1, s.told(ctx, err)
+func (s *Store) Acquire(ctx context.Context, name, holder string, ttl time.Duration) (string, error) {
+	current, err := acquireScript.Run(ctx, s.client, []string{s.leased(name)}, holder, ttl.Milliseconds()).Text()
+	return current, s.told(ctx, err)
 }
 
 var extendScript = redis.NewScript(`
@@ -60,6 +59,24 @@ func (s *Store) Take(ctx context.Context, key string) (string, error) {
 // Lay keeps the value as auth.Shelf says.
 func (s *Store) Lay(ctx context.Context, key, value string, ttl time.Duration) error {
 	return s.told(ctx, s.client.Set(ctx, s.value(key), value, ttl).Err())
+}
+
+// An answer that was lost on its way is asked for again: then the value lies there already.
+var layNewScript = redis.NewScript(`
+if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return 1 end
+if redis.call('GET', KEYS[1]) == ARGV[1] then return 1 end
+return 0
+`)
+
+// LayNew keeps the value as auth.Shelf says.
+func (s *Store) LayNew(ctx context.Context, key, value string, ttl time.Duration) (bool, error) {
+	done, err := layNewScript.Run(ctx, s.client, []string{s.value(key)}, value, ttl.Milliseconds()).Int()
+	return done == 1, s.told(ctx, err)
+}
+
+// Drop forgets the value as auth.Shelf says.
+func (s *Store) Drop(ctx context.Context, key string) error {
+	return s.told(ctx, s.client.Del(ctx, s.value(key)).Err())
 }
 
 var (

@@ -147,7 +147,7 @@ func TestWhatCannotBeReadIsSaid(t *testing.T) {
 	dir := folder(t)
 	for args, want := range map[string]string{
 		"--outcome fine " + dir:       "want some of",
-		"--decision maybe " + dir:     "allowed or refused",
+		"--decision maybe " + dir:     "want allowed, refused",
 		"--since yesterday " + dir:    "is no time",
 		filepath.Join(dir, "missing"): "no such file",
 		t.TempDir():                   "holds no *.log files",

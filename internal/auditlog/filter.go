@@ -66,8 +66,8 @@ func (f *Filter) validate() error {
 		}
 	}
 	for _, decision := range f.Decisions {
-		if decision != "allowed" && decision != "refused" {
-			return fmt.Errorf("--decision %s: want allowed or refused", decision)
+		if !slices.Contains([]string{"allowed", "refused", "replayed", "dry_run", "preflight"}, decision) {
+			return fmt.Errorf("--decision %s: want allowed, refused, replayed, dry_run or preflight", decision)
 		}
 	}
 	return nil

@@ -1,0 +1,184 @@
+package guard
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/caddy-erpsync/caddy-erpsync/auth"
+	"github.com/caddy-erpsync/caddy-erpsync/auth/lease"
+)
+
+// MaxKept is the longest answer that is kept, in bytes.
+const MaxKept = 1 << 20
+
+const (
+	// askTimeout bounds what is written about a call that is over.
+	askTimeout = 5 * time.Second
+
+	lookAgain = 10 * time.Millisecond
+)
+
+// Answer is what the first call with an Idempotency-Key was answered.
+type Answer struct {
+	RequestID string
+	Status    int
+	Header    http.Header
+	Body      []byte
+}
+
+// Answers keep answers by Idempotency-Key, sealed: what is written before a call is
+// sent tells for ever that it may have run.
+type Answers struct {
+	Shelf  auth.Shelf
+	Locker lease.Locker
+	Sealer auth.Sealer
+	// Keep is how long they are kept.
+	Keep time.Duration
+}
+
+const answerPurpose = "erpsync kept answer"
+
+// note is what lies on the shelf, under the seal.
+type note struct {
+	State       state       `json:"s"`
+	Fingerprint string      `json:"f"` // of the request
+	RequestID   string      `json:"r"`
+	Status      int         `json:"c,omitempty"`
+	Header      http.Header `json:"h,omitempty"`
+	Body        []byte      `json:"b,omitempty"`
+}
+
+type state string
+
+const (
+	started  state = "started"
+	answered state = "answered"
+	unkept   state = "unkept" // answered, and too long to keep
+	unknown  state = "unknown"
+)
+
+// Entry is a call that has begun under a key.
+type Entry struct {
+	answers *Answers
+	key     string
+	note    note
+	release func()
+}
+
+// Begin notes that the call is about to be sent. key names the caller's key
+// together with who uses it and for what; fingerprint is of the request. It gives an entry to end,
+// or the answer of the first call, or a refusal.
+func (a *Answers) Begin(ctx context.Context, key, fingerprint, requestID string) (*Entry, *Answer, *auth.Refusal) {
+	for {
+		first, found, err := a.take(ctx, key)
+		if err == nil && found && (first.State != started || first.Fingerprint != fingerprint) {
+			answer, refusal := first.repeat(fingerprint)
+			return nil, answer, refusal
+		}
+		var release func()
+		var holder string
+		if err == nil {
+			release, holder, err = lease.Hold(ctx, a.Locker, key, requestID)
+		}
+		switch {
+		case err != nil:
+			return nil, nil, auth.Refuse(auth.StoreUnavailable, err).After(time.Second)
+		case holder != requestID && found:
+			return nil, nil, auth.Refuse(auth.CallRunning, nil).Of(first.RequestID)
+		case holder != requestID: // it is just beginning, or has just ended without having run
+			select {
+			case <-ctx.Done():
+				return nil, nil, auth.Refuse(auth.StoreUnavailable, ctx.Err()).After(time.Second)
+			case <-time.After(lookAgain):
+			}
+			continue
+		case found: // nobody is at work on it: its gateway died, unless it ended between the two questions
+			still, _, err := a.take(ctx, key)
+			release()
+			if err == nil && still.State == started {
+				_, refusal := note{State: unknown, Fingerprint: fingerprint, RequestID: first.RequestID}.repeat(fingerprint)
+				return nil, nil, refusal
+			}
+			continue
+		}
+		e := &Entry{answers: a, key: key, note: note{State: started, Fingerprint: fingerprint, RequestID: requestID}, release: release}
+		laid, err := a.Shelf.LayNew(ctx, key, a.seal(key, e.note), a.Keep)
+		if laid && err == nil {
+			return e, nil, nil
+		}
+		release()
+		if err != nil {
+			return nil, nil, auth.Refuse(auth.StoreUnavailable, err).After(time.Second)
+		}
+	}
+}
+
+// repeat is what a call gets that comes with the key of one that is over.
+func (n note) repeat(fingerprint string) (*Answer, *auth.Refusal) {
+	switch {
+	case n.Fingerprint != fingerprint:
+		return nil, auth.Refuse(auth.IdempotencyKeyReused, nil).Of(n.RequestID)
+	case n.State == answered:
+		return &Answer{n.RequestID, n.Status, n.Header, n.Body}, nil
+	case n.State == unkept:
+		return nil, auth.Refuse(auth.AnswerNotKept, nil).Of(n.RequestID)
+	}
+	refusal := auth.Refuse(auth.OutcomeUnknown, errors.New("the first call with this Idempotency-Key was sent and its end is not known")).Of(n.RequestID)
+	refusal.Status = http.StatusConflict
+	return nil, refusal
+}
+
+// Answered keeps the call's answer.
+func (e *Entry) Answered(answer Answer) {
+	e.note.State, e.note.Status, e.note.Header, e.note.Body = answered, answer.Status, answer.Header, answer.Body
+	if len(answer.Body) > MaxKept {
+		e.note.State, e.note.Header, e.note.Body = unkept, nil, nil
+	}
+	e.end()
+}
+
+// Unknown keeps that nobody knows whether the call ran.
+func (e *Entry) Unknown() {
+	e.note.State = unknown
+	e.end()
+}
+
+// NotRun forgets the call: nothing was run, and the key may be used again.
+func (e *Entry) NotRun() {
+	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
+	defer cancel()
+	_ = e.answers.Shelf.Drop(ctx, e.key)
+	e.release()
+}
+
+// end writes what became of the call. If that fails, what lies there says started, and
+// a repeat is told that the outcome is not known: never is it sent again.
+func (e *Entry) end() {
+	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
+	defer cancel()
+	_ = e.answers.Shelf.Lay(ctx, e.key, e.answers.seal(e.key, e.note), e.answers.Keep)
+	e.release()
+}
+
+func (a *Answers) seal(key string, n note) string {
+	plain, err := json.Marshal(n)
+	if err != nil {
+		panic(err) // strings, numbers and bytes always marshal
+	}
+	return a.Sealer.Seal(answerPurpose, []string{key}, plain)
+}
+
+func (a *Answers) take(ctx context.Context, key string) (n note, ok bool, err error) {
+	sealed, err := a.Shelf.Take(ctx, key)
+	if err != nil || sealed == "" {
+		return n, false, err
+	}
+	plain, err := a.Sealer.Open(answerPurpose, []string{key}, sealed)
+	if err != nil {
+		return n, false, err // sealed under a key that is gone: better refused than run twice
+	}
+	return n, true, json.Unmarshal(plain, &n)
+}
