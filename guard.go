@@ -210,17 +210,18 @@ func (c *call) beginKeyed(key string) (refusal *auth.Refusal) {
 func (c *call) alone() *auth.Refusal {
 	a := c.arguments
 	name := auth.Key("running", string(c.principal.Tenant), c.path.Operation.String(), strconv.Itoa(int(a.Connection)), a.ActorType, a.KeysSum())
-	lockers := []lease.Locker{&c.h.common.own, c.h.common.locker}
+	// Whoever has the others' word takes this gateway's own too, which holds when the store does not.
+	lockers := []lease.Locker{c.h.common.locker, &c.h.common.own}
 	if c.h.common.alone {
-		lockers = lockers[:1]
+		lockers = lockers[1:]
 	}
 	for _, locker := range lockers {
 		release, current, err := lease.Hold(c.r.Context(), locker, name, c.record.RequestID)
 		switch {
 		case err != nil:
-			// Within this gateway it is alone. To refuse every call because others cannot be asked would be worse.
+			// To refuse every call because the others cannot be asked would be worse.
 			c.h.logger.Warn("other gateways cannot be asked whether the same call is running", zap.String("request_id", c.record.RequestID), zap.Error(err))
-			return nil
+			continue
 		case current != c.record.RequestID:
 			return auth.Refuse(auth.CallRunning, nil).After(5 * time.Second).Of(current)
 		}

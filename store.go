@@ -126,6 +126,7 @@ func (h *Handler) provisionStore() error {
 		if err != nil {
 			return fmt.Errorf("store redis: %w", err)
 		}
+		redisstore.LogTo(func(message string) { caddy.Log().Named("erpsync.redis").Info(message) })
 		where = auth.Key(where, strings.Join(h.Store.Addresses, " "), h.Store.Sentinel, h.Store.SentinelPassword, h.Store.Username, h.Store.Password, fmt.Sprint(h.Store.TLS), h.Store.TLSTrust)
 		open = func(c *common) {
 			config.Answered = c.told

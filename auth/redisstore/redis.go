@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -70,6 +71,16 @@ func New(c Config) *Store {
 
 // Close ends the connections.
 func (s *Store) Close() error { return s.client.Close() }
+
+// LogTo gives what the client has to say, such as that a Sentinel chose another
+// master, to log. It holds for the whole process.
+func LogTo(log func(message string)) { redis.SetLogger(logger(log)) }
+
+type logger func(string)
+
+func (l logger) Printf(_ context.Context, format string, args ...any) {
+	l(fmt.Sprintf(format, args...))
+}
 
 // told turns an error of Redis into the one that callers know.
 func (s *Store) told(ctx context.Context, err error) error {
