@@ -283,7 +283,7 @@ func readArguments(contentType string, body []byte) (arguments, error) {
 	if len(body) == 0 {
 		return arguments{}, nil
 	}
-	switch strings.TrimSpace(media) {
+	switch strings.ToLower(strings.TrimSpace(media)) {
 	case "application/json", "text/json", "application/merge-patch+json", "application/json-patch+json", "":
 		if err := json.Unmarshal(body, &in); err != nil {
 			return arguments{}, errors.New("the request is not valid")
