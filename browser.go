@@ -36,6 +36,9 @@ type Browser struct {
 	Lifetime caddy.Duration `json:"lifetime,omitempty"`
 	// How many sessions a person may have at a time; a further sign-in ends the oldest. Default: 20.
 	Sessions int `json:"sessions,omitempty"`
+	// For a SuperOffice web panel, an iframe on another site: cookies are
+	// SameSite=None and Partitioned, and {prefix}/panel.js signs people in in a pop-up. Default: no.
+	Framed bool `json:"framed,omitempty"`
 	// Other origins whose pages may call, with cookies (CORS), exactly as browsers write them.
 	Origins []string `json:"origins,omitempty"`
 
@@ -128,7 +131,12 @@ func (b *Browser) serve(w http.ResponseWriter, r *http.Request) error {
 		refusal = b.session(w, r)
 	case path == b.Prefix+"/sign-out" && post:
 		refusal = b.signOut(w, r)
-	case path == b.Prefix+"/sign-in", path == b.Prefix+"/callback", path == b.Prefix+"/session", path == b.Prefix+"/sign-out":
+	case path == b.Prefix+"/hand-over" && post && b.Framed:
+		refusal = b.takeOver(w, r)
+	case path == b.Prefix+"/panel.js" && get && b.Framed:
+		refusal = b.serveScript(w)
+	case path == b.Prefix+"/sign-in", path == b.Prefix+"/callback", path == b.Prefix+"/session", path == b.Prefix+"/sign-out",
+		b.Framed && (path == b.Prefix+"/hand-over" || path == b.Prefix+"/panel.js"):
 		refusal = auth.Refuse(auth.MethodNotAllowed, nil)
 		refusal.Detail = "This endpoint is not called with that method."
 	default:
@@ -154,6 +162,9 @@ type attempt struct {
 	Return   string             `json:"r"`
 	Redirect string             `json:"u"`
 	Until    time.Time          `json:"e"`
+	// Panel is the challenge of the iframe that a pop-up signs in for, Opener its origin.
+	Panel  string `json:"p,omitempty"`
+	Opener string `json:"o,omitempty"`
 }
 
 func (a attempt) signIn() superid.SignIn {
@@ -175,6 +186,16 @@ func (b *Browser) signIn(w http.ResponseWriter, r *http.Request) *auth.Refusal {
 		}
 		a.Tenant = tenant
 	}
+	if panel := r.URL.Query().Get("panel"); panel != "" {
+		var ok bool
+		a.Panel, ok = challenge(panel)
+		a.Opener = r.URL.Query().Get("opener")
+		if !ok || !b.Framed || a.Opener != auth.OwnOrigin(r) && !b.h.origins.Lists(a.Opener) {
+			refusal := auth.Refuse(auth.QueryNotUnderstood, nil)
+			refusal.Detail = "A panel signs in with panel.js, from the gateway's own origin or one that is listed under origins."
+			return refusal
+		}
+	}
 	target, err := b.client.AuthorizeURL(a.signIn())
 	if err != nil {
 		return auth.Refuse(auth.Internal, err)
@@ -183,8 +204,7 @@ func (b *Browser) signIn(w http.ResponseWriter, r *http.Request) *auth.Refusal {
 	if err != nil {
 		return auth.Refuse(auth.Internal, err)
 	}
-	// SuperID may post its answer from its own site, so the cookie has to come along from there.
-	setCookie(w, attemptCookie, b.sessions.Keys.Seal(attemptPurpose, []string{b.App}, plain), true, http.SameSiteNoneMode, attemptLifetime)
+	setAttempt(w, b.sessions.Keys.Seal(attemptPurpose, []string{b.App}, plain))
 	w.Header().Set("Location", target)
 	w.WriteHeader(http.StatusSeeOther)
 	return nil
@@ -208,7 +228,7 @@ func (b *Browser) callback(w http.ResponseWriter, r *http.Request) *auth.Refusal
 			err = json.Unmarshal(plain, &a)
 		}
 	}
-	clearCookie(w, attemptCookie, true)
+	setAttempt(w, "")
 	if err != nil || time.Now().After(a.Until) || !auth.NewSecret(a.State).Equal(answer.Get("state")) {
 		return b.failed("This sign-in was not begun in this browser, or too long ago.", err)
 	}
@@ -234,8 +254,10 @@ func (b *Browser) callback(w http.ResponseWriter, r *http.Request) *auth.Refusal
 	if err != nil {
 		return auth.Refuse(auth.SessionUnavailable, err).After(time.Second)
 	}
-	setCookie(w, sessionCookie, token.Cookie(), true, http.SameSiteLaxMode, 0)
-	setCookie(w, xsrfCookie, token.XSRF(), false, http.SameSiteLaxMode, 0)
+	if a.Panel != "" {
+		return b.handOver(w, r, a, token)
+	}
+	b.setSession(w, token)
 	w.Header().Set("Location", a.Return)
 	w.WriteHeader(http.StatusSeeOther)
 	return nil
@@ -272,9 +294,16 @@ func (b *Browser) load(r *http.Request) (session.Token, session.Session, *auth.R
 // session tells a page who is signed in.
 func (b *Browser) session(w http.ResponseWriter, r *http.Request) *auth.Refusal {
 	token, s, refusal := b.load(r)
+	if refusal == nil {
+		refusal = panelIn(r.URL.Query()).check(s)
+	}
 	if refusal != nil {
 		return refusal
 	}
+	return b.tellSession(w, token, s)
+}
+
+func (b *Browser) tellSession(w http.ResponseWriter, token session.Token, s session.Session) *auth.Refusal {
 	return answerJSON(w, map[string]any{
 		"app": s.App, "tenant": s.Tenant, "user": s.UPN, "associate_id": s.AssociateID, "expires": b.sessions.Ends(s).UTC().Format(time.RFC3339), "xsrf": token.XSRF(),
 	})
@@ -303,8 +332,8 @@ func (b *Browser) signOut(w http.ResponseWriter, r *http.Request) *auth.Refusal 
 	if err := b.client.Revoke(r.Context(), s.Refresh); err != nil {
 		b.h.logger.Warn("refresh token not revoked at SuperID; the session is over all the same", zap.Error(err))
 	}
-	clearCookie(w, sessionCookie, true)
-	clearCookie(w, xsrfCookie, false)
+	b.setCookie(w, &http.Cookie{Name: sessionCookie, HttpOnly: true, MaxAge: -1})
+	b.setCookie(w, &http.Cookie{Name: xsrfCookie, MaxAge: -1})
 	return answerJSON(w, map[string]any{"sign_out": b.client.SignOutURL()})
 }
 
@@ -401,12 +430,30 @@ func localPath(s string) string {
 	return s
 }
 
-func setCookie(w http.ResponseWriter, name, value string, httpOnly bool, site http.SameSite, age time.Duration) {
-	http.SetCookie(w, &http.Cookie{Name: name, Value: value, Path: "/", Secure: true, HttpOnly: httpOnly, SameSite: site, MaxAge: int(age.Seconds())})
+// setSession gives the browser its session.
+func (b *Browser) setSession(w http.ResponseWriter, token session.Token) {
+	b.setCookie(w, &http.Cookie{Name: sessionCookie, Value: token.Cookie(), HttpOnly: true})
+	b.setCookie(w, &http.Cookie{Name: xsrfCookie, Value: token.XSRF()})
 }
 
-func clearCookie(w http.ResponseWriter, name string, httpOnly bool) {
-	http.SetCookie(w, &http.Cookie{Name: name, Path: "/", Secure: true, HttpOnly: httpOnly, SameSite: http.SameSiteLaxMode, MaxAge: -1})
+// setCookie sets a cookie that is sent to this host alone, and from this site alone unless panels need it.
+func (b *Browser) setCookie(w http.ResponseWriter, cookie *http.Cookie) {
+	cookie.Path, cookie.Secure = "/", true
+	cookie.SameSite = http.SameSiteLaxMode
+	if b.Framed {
+		cookie.SameSite, cookie.Partitioned = http.SameSiteNoneMode, true
+	}
+	http.SetCookie(w, cookie)
+}
+
+// setAttempt keeps or, with "", clears the sign-in that has begun. SuperID may post its answer from
+// its own site, so the cookie has to come along from there; the pop-up of a panel is no frame.
+func setAttempt(w http.ResponseWriter, value string) {
+	age := int(attemptLifetime.Seconds())
+	if value == "" {
+		age = -1
+	}
+	http.SetCookie(w, &http.Cookie{Name: attemptCookie, Value: value, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteNoneMode, MaxAge: age})
 }
 
 func answerJSON(w http.ResponseWriter, value any) *auth.Refusal {

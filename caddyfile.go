@@ -55,6 +55,7 @@ func init() {
 //			lifetime  <duration>
 //			sessions  <number>
 //			origins   <origin...>
+//			framed
 //		}
 //		jwt <issuer> {
 //			audience    <aud...>
@@ -220,6 +221,7 @@ func (b *Browser) unmarshal(d *caddyfile.Dispenser) error {
 		"lifetime": duration(d, &b.Lifetime),
 		"sessions": number(d, &b.Sessions),
 		"origins":  list(d, &b.Origins),
+		"framed":   toggle(d, &b.Framed),
 	})
 }
 

@@ -29,6 +29,7 @@ const (
 	SignInAgain        Reason = "sign_in_again"
 	CrossSite          Reason = "cross_site"
 	XSRFInvalid        Reason = "xsrf_invalid"
+	PanelMismatch      Reason = "panel_mismatch"
 	ProofUnavailable   Reason = "proof_unavailable"
 	SessionUnavailable Reason = "session_store_unavailable"
 )
@@ -100,6 +101,7 @@ var faces = map[Reason]refusalFace{
 	SignInAgain:        {http.StatusUnauthorized, "The session has ended. Sign in again."},
 	CrossSite:          {http.StatusForbidden, "The call comes from another site."},
 	XSRFInvalid:        {http.StatusForbidden, "X-XSRF-TOKEN is missing or is not this session's."},
+	PanelMismatch:      {http.StatusForbidden, "The panel is shown to another person or in another tenant than is signed in here."},
 	ProofUnavailable:   {http.StatusServiceUnavailable, "SuperOffice could not be asked whose credential this is. Nothing was sent."},
 	SessionUnavailable: {http.StatusServiceUnavailable, "The session store gives no answer. You are still signed in; try again shortly."},
 

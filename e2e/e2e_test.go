@@ -181,7 +181,7 @@ func TestTheVendorsClientResyncsThroughTheExample(t *testing.T) {
 
 func TestTheVendorsClientGetsEveryFieldThatItAsksFor(t *testing.T) {
 	needPackages(t)
-	s := serveExample(t, buildCaddy(t), "")
+	s := serveExample(t, buildCaddy(t), "", "\t\tbrowser {\n", "\t\tguard {\n\t\t\trate off\n\t\t}\n\t\tbrowser {\n")
 	got := node(t, "select.mjs", "SITE="+s.url, "DIRECT="+s.so.Base(), "TICKET="+s.so.Ticket("portal", "Cust12345", "per"), "APP_TOKEN="+s.so.App("portal").ClientSecret)
 	if compared, _ := got["compared"].(float64); compared < 40 || fmt.Sprint(got["differing"]) != "[]" {
 		t.Errorf("%v", got)

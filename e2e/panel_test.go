@@ -1,0 +1,60 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestAWebPanelSignsInInAPopUpAndCallsWithASessionOfItsOwn(t *testing.T) {
+	needPackages(t)
+	chromium := need(t, "chromium")
+	pages := t.TempDir()
+	if err := os.WriteFile(filepath.Join(pages, "page.html"), []byte(`<!doctype html><title>panel</title><script src="/erpsync/panel.js"></script>
+<button onclick="window.result = null; erpsync.signIn().then((s) => { window.result = s }, (e) => { window.result = { reason: e.reason ?? e.message } })">Sign in</button>`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := serveExample(t, buildCaddy(t), "\thandle /page {\n\t\trewrite /page.html\n\t\tfile_server {\n\t\t\troot "+pages+"\n\t\t}\n\t}", "\t\tbrowser {\n", "\t\tbrowser {\n\t\t\tframed\n")
+	user := s.so.User("Cust12345", "per")
+	got := node(t, "panel.mjs", "SITE="+s.url, "USERNAME="+user.UPN, "PASSWORD="+user.Password, "CHROMIUM="+chromium, fmt.Sprintf("ASSOCIATE=%d", user.AssociateID))
+	if session, _ := got["signedIn"].(map[string]any); got["before"] != nil || session["user"] != user.UPN || session["tenant"] != "Cust12345" {
+		t.Errorf("before %v, then %v", got["before"], got["signedIn"])
+	}
+	if answer, _ := got["answer"].(map[string]any); answer["IsOk"] != true {
+		t.Errorf("the panel's call: %v", got["answer"])
+	}
+	if got["unframed"] != 401.0 {
+		t.Errorf("the panel's session reaches beyond its frame: %v", got["unframed"])
+	}
+	if got["another"] != "panel_mismatch" || got["anotherSignsIn"] != "panel_mismatch" {
+		t.Errorf("shown to another person: %v, and after signing in %v", got["another"], got["anotherSignsIn"])
+	}
+	if urls := fmt.Sprint(got["urls"]); strings.Contains(urls, "erpsync=") || strings.Contains(urls, "verifier") {
+		t.Errorf("the hand-over shows in an address: %s", urls)
+	}
+	if runs := s.so.Runs(); len(runs) != 1 || runs[0].Who != "per" {
+		t.Errorf("SuperOffice ran %+v", runs)
+	}
+}
+
+func TestPagesOfOtherSitesCannotUseASignedInPersonsBrowser(t *testing.T) {
+	needPackages(t)
+	chromium := need(t, "chromium")
+	for _, browser := range []string{"", "\t\t\tframed\n"} {
+		s := serveExample(t, buildCaddy(t), "", "\t\tbrowser {\n", "\t\tguard {\n\t\t\trate off\n\t\t}\n\t\tbrowser {\n"+browser)
+		user := s.so.User("Cust12345", "tove")
+		got := node(t, "attack.mjs", "SITE="+s.url, "USERNAME="+user.UPN, "PASSWORD="+user.Password, "CHROMIUM="+chromium)
+		if n := agentCalls(s.so); n != 0 || len(s.so.Runs()) != 0 {
+			t.Errorf("framed %t: %d calls arrived upstream: %v", browser != "", n, got)
+		}
+		if got["stillSignedIn"] != 200.0 || got["framed"] != false {
+			t.Errorf("framed %t: still signed in %v, shown in a frame %v", browser != "", got["stillSignedIn"], got["framed"])
+		}
+		if len(got) != 4 {
+			t.Errorf("not everything was tried: %v", got)
+		}
+		t.Logf("framed %t: %v", browser != "", got)
+	}
+}
