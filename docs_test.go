@@ -2,6 +2,8 @@ package erpsync
 
 import (
 	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -46,5 +48,40 @@ func TestTheReadmesCaddyfilesAreTheExamples(t *testing.T) {
 		if !strings.Contains(string(readme), "```caddyfile\n"+string(example)+"```") {
 			t.Errorf("%s is not in the README as it stands", name)
 		}
+	}
+}
+
+// TestEveryTestThatTheDocsNameExists keeps the threat model and the vendor's page row by row honest.
+func TestEveryTestThatTheDocsNameExists(t *testing.T) {
+	t.Parallel()
+	var tests strings.Builder
+	for _, pattern := range []string{"*_test.go", "*/*_test.go", "*/*/*_test.go"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			raw, err := os.ReadFile(filepath.Clean(file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			tests.Write(raw)
+		}
+	}
+	named := 0
+	for _, file := range []string{"docs/threat-model.md", "docs/onsite.md", "docs/force-resync.md"} {
+		raw, err := os.ReadFile(filepath.Clean(file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range regexp.MustCompile("`((?:Test|Fuzz)[A-Za-z0-9]+)`").FindAllStringSubmatch(string(raw), -1) {
+			named++
+			if !strings.Contains(tests.String(), "func "+name[1]+"(") {
+				t.Errorf("%s names %s, which there is not", file, name[1])
+			}
+		}
+	}
+	if named < 30 {
+		t.Errorf("only %d tests are named", named)
 	}
 }

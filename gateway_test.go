@@ -125,6 +125,23 @@ func newGateway(t *testing.T, config string, options ...sandbox.Option) *gateway
 	return newGatewayBefore(t, newSandbox(t, options...), config)
 }
 
+// newGatewayWhere has answer answer in SuperOffice's place where it wants to.
+func newGatewayWhere(t *testing.T, config string, answer func(http.ResponseWriter, *http.Request) bool) *gateway {
+	t.Helper()
+	var so *sandbox.Sandbox
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !answer(w, r) {
+			so.ServeHTTP(w, r)
+		}
+	}))
+	t.Cleanup(server.Close)
+	so, err := sandbox.New(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newGatewayBefore(t, so, config)
+}
+
 func newGatewayBefore(t *testing.T, so *sandbox.Sandbox, config string) *gateway {
 	t.Helper()
 	g := &gateway{t: t, so: so, dir: t.TempDir()}

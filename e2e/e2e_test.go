@@ -66,6 +66,7 @@ type site struct {
 	audit    string
 	caddy    *exec.Cmd
 	ended    chan error // gets how Caddy ended
+	logFile  string
 }
 
 // Further arguments are replaced in it, in pairs.
@@ -106,9 +107,13 @@ func serveExample(t *testing.T, binary, pages string, changes ...string) *site {
 	if err := listener.Close(); err != nil {
 		t.Fatal(err)
 	}
-	var log bytes.Buffer
+	logFile := filepath.Join(t.TempDir(), "log")
+	log, err := os.Create(logFile) //nolint:gosec // the test's own folder
+	if err != nil {
+		t.Fatal(err)
+	}
 	caddy := exec.CommandContext(t.Context(), binary, "run", "--config", file) //nolint:gosec // just built
-	caddy.Stdout, caddy.Stderr = &log, &log
+	caddy.Stdout, caddy.Stderr = log, log
 	caddy.Env = append(os.Environ(), "ERPSYNC_SITE="+url, "ERPSYNC_ENVIRONMENT="+so.Base(), "ERPSYNC_SECRETS="+dir, "ERPSYNC_LOGS="+dir, "ERPSYNC_ISSUER="+demo.Issuer, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
 	if err := caddy.Start(); err != nil {
 		t.Fatal(err)
@@ -118,8 +123,9 @@ func serveExample(t *testing.T, binary, pages string, changes ...string) *site {
 	t.Cleanup(func() {
 		_ = caddy.Process.Kill()
 		<-ended
-		if t.Failed() {
-			t.Log(log.String())
+		log.Close()
+		if raw, err := os.ReadFile(logFile); err == nil && t.Failed() { //nolint:gosec // see above
+			t.Logf("the end of Caddy's log: %s", raw[max(0, len(raw)-6000):])
 		}
 	})
 	deadline := time.Now().Add(30 * time.Second)
@@ -131,10 +137,10 @@ func serveExample(t *testing.T, binary, pages string, changes ...string) *site {
 			break
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("Caddy does not answer: %s", log.String())
+			t.Fatal("Caddy does not answer")
 		}
 	}
-	return &site{url, so, provider, dir, filepath.Join(dir, "audit.log"), caddy, ended}
+	return &site{url, so, provider, dir, filepath.Join(dir, "audit.log"), caddy, ended, logFile}
 }
 
 func node(t *testing.T, script string, environment ...string) map[string]any {
