@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -108,9 +109,11 @@ func reload(t *testing.T, store string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var keys atomic.Int32 // each call is one of its own
 	call := func(header http.Header) int {
 		t.Helper()
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, site+"/Cust12345/api/v1/Agents/ErpSync/ForceResync", strings.NewReader(`{"ErpConnectionId":612,"InternalKeyIds":[1]}`))
+		body := fmt.Sprintf(`{"ErpConnectionId":612,"InternalKeyIds":[%d]}`, keys.Add(1))
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, site+"/Cust12345/api/v1/Agents/ErpSync/ForceResync", strings.NewReader(body))
 		if err != nil {
 			t.Error(err)
 			return 0
