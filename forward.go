@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"sync"
 	"time"
 
 	"go.opentelemetry.io/otel/propagation"
@@ -225,10 +226,18 @@ func (k *keeping) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// passBuffer is how much of an answer is copied at a time.
+const passBuffer = 16 << 10
+
+// A third of what a call would allocate is this buffer.
+var buffers = sync.Pool{New: func() any { return new([passBuffer]byte) }}
+
 // pass copies the answer as it comes. Only trouble with reading it is an error.
 func pass(w http.ResponseWriter, tap io.Writer, body io.Reader) (written int64, err error) {
 	controller := http.NewResponseController(w)
-	buffer := make([]byte, 16<<10)
+	pooled := buffers.Get().(*[passBuffer]byte)
+	defer buffers.Put(pooled)
+	buffer := pooled[:]
 	for gone := false; ; {
 		n, err := body.Read(buffer)
 		if n > 0 && !gone {

@@ -2,12 +2,14 @@ package auth
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -62,7 +64,24 @@ type IssuerConfig struct {
 type Issuer struct {
 	config IssuerConfig
 	parser *jwt.Parser
+
+	mu     sync.Mutex
+	proven map[[sha256.Size]byte]provenToken
 }
+
+// provenToken is what a token proved, until then.
+type provenToken struct {
+	principal Principal
+	until     time.Time
+}
+
+const (
+	// provenAge is how long a proven token is not verified again: a service sends the same
+	// one for minutes. A key that is taken out of the set counts no longer than this.
+	provenAge = 30 * time.Second
+
+	maxProven = 10_000
+)
 
 // NewIssuer checks the configuration. Its errors name the option.
 func NewIssuer(config IssuerConfig) (*Issuer, error) {
@@ -95,7 +114,7 @@ func NewIssuer(config IssuerConfig) (*Issuer, error) {
 	if config.Now != nil {
 		options = append(options, jwt.WithTimeFunc(config.Now))
 	}
-	return &Issuer{config, jwt.NewParser(options...)}, nil
+	return &Issuer{config: config, parser: jwt.NewParser(options...), proven: make(map[[sha256.Size]byte]provenToken)}, nil
 }
 
 // Name is the issuer's exact iss.
@@ -128,36 +147,65 @@ func (c *claims) text(fixed Fixed) string {
 // Prove verifies the token and gives the principal that it speaks for. Every
 // refusal is CredentialInvalid, except that keys that cannot be had are ProofUnavailable.
 func (i *Issuer) Prove(ctx context.Context, token string) (Principal, *Refusal) {
+	digest := sha256.Sum256([]byte(token))
+	now := time.Now
+	if i.config.Now != nil {
+		now = i.config.Now
+	}
+	i.mu.Lock()
+	known, ok := i.proven[digest]
+	i.mu.Unlock()
+	if ok && now().Before(known.until) {
+		return known.principal, nil
+	}
+	principal, expires, refusal := i.verify(ctx, token)
+	if refusal == nil {
+		until := now().Add(provenAge)
+		if expires.Before(until) {
+			until = expires
+		}
+		i.mu.Lock()
+		if len(i.proven) >= maxProven {
+			clear(i.proven)
+		}
+		i.proven[digest] = provenToken{principal, until}
+		i.mu.Unlock()
+	}
+	return principal, refusal
+}
+
+func (i *Issuer) verify(ctx context.Context, token string) (Principal, time.Time, *Refusal) {
+	none := time.Time{}
 	keys, err := i.config.Keys(ctx)
 	if err != nil {
-		return Principal{}, Refuse(ProofUnavailable, err).After(5 * time.Second)
+		return Principal{}, none, Refuse(ProofUnavailable, err).After(5 * time.Second)
 	}
 	var proven claims
 	parsed, err := i.parser.ParseWithClaims(token, &proven, keys)
 	if err != nil {
-		return Principal{}, Refuse(CredentialInvalid, describeJWT(err))
+		return Principal{}, none, Refuse(CredentialInvalid, describeJWT(err))
 	}
 	if _, critical := parsed.Header["crit"]; critical {
-		return Principal{}, Refuse(CredentialInvalid, errors.New("jwt: a critical header that is not known"))
+		return Principal{}, none, Refuse(CredentialInvalid, errors.New("jwt: a critical header that is not known"))
 	}
 	if proven.Subject == "" || len(proven.Subject) > maxSubject {
-		return Principal{}, Refuse(CredentialInvalid, errors.New("jwt: no usable sub"))
+		return Principal{}, none, Refuse(CredentialInvalid, errors.New("jwt: no usable sub"))
 	}
 	if len(i.config.Subjects) > 0 && !slices.Contains(i.config.Subjects, proven.Subject) {
-		return Principal{}, Refuse(CredentialInvalid, errors.New("jwt: sub is not among the subjects"))
+		return Principal{}, none, Refuse(CredentialInvalid, errors.New("jwt: sub is not among the subjects"))
 	}
 	tenant := superoffice.Onsite
 	if i.config.Tenant != (Fixed{}) {
 		var ok bool
 		if tenant, ok = superoffice.ParseTenant(proven.text(i.config.Tenant)); !ok {
-			return Principal{}, Refuse(CredentialInvalid, fmt.Errorf("jwt: claim %q names no tenant", i.config.Tenant.Claim))
+			return Principal{}, none, Refuse(CredentialInvalid, fmt.Errorf("jwt: claim %q names no tenant", i.config.Tenant.Claim))
 		}
 	}
 	app := proven.text(i.config.App)
 	if app == "" {
-		return Principal{}, Refuse(CredentialInvalid, fmt.Errorf("jwt: claim %q names no app", i.config.App.Claim))
+		return Principal{}, none, Refuse(CredentialInvalid, fmt.Errorf("jwt: claim %q names no app", i.config.App.Claim))
 	}
-	return Principal{Scheme: JWT, App: app, Tenant: tenant, ID: i.config.Issuer + "#" + proven.Subject}, nil
+	return Principal{Scheme: JWT, App: app, Tenant: tenant, ID: i.config.Issuer + "#" + proven.Subject}, proven.ExpiresAt.Time, nil
 }
 
 // describeJWT keeps to the library's classes of failure: its full text can quote the token's claims.

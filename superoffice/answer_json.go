@@ -1,19 +1,21 @@
 package superoffice
 
 import (
-	"encoding/json"
 	"errors"
 	"io"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // ReadJSONAnswer reads a JSON answer of the agent to its end, in memory that does
 // not grow with it. The text is UTF-8 without a byte order mark. Errors are
 // ErrNotAnAnswer, ErrTwice, ErrTooDeep, ErrTooLong, those of from, and what
-// encoding/json says of malformed text; io.ErrUnexpectedEOF tells one that was cut short.
+// jsontext says of malformed text; io.ErrUnexpectedEOF tells one that was cut short.
 func ReadJSONAnswer(from io.Reader) (Answer, error) {
 	r := jsonAnswer{from: &sparing{from: from}}
-	r.decoder = json.NewDecoder(r.from)
-	r.decoder.UseNumber()
+	r.from.next()
+	// Only names that an outcome is told from may not stand twice, see names.
+	r.decoder = jsontext.NewDecoder(r.from, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	a, err := r.read()
 	if err != nil {
 		return Answer{}, err
@@ -23,26 +25,20 @@ func ReadJSONAnswer(from io.Reader) (Answer, error) {
 
 type jsonAnswer struct {
 	from    *sparing
-	decoder *json.Decoder
-	depth   int
+	decoder *jsontext.Decoder
 }
 
-func (r *jsonAnswer) token() (json.Token, error) {
+func (r *jsonAnswer) token() (jsontext.Token, error) {
 	r.from.next()
-	token, err := r.decoder.Token()
-	switch token {
-	case json.Delim('{'), json.Delim('['):
-		if r.depth++; r.depth > maxAnswerDepth {
-			return nil, ErrTooDeep
-		}
-	case json.Delim('}'), json.Delim(']'):
-		r.depth--
+	token, err := r.decoder.ReadToken()
+	if err == nil && r.decoder.StackDepth() > maxAnswerDepth {
+		return token, ErrTooDeep
 	}
 	return token, err
 }
 
 // inner is token where the text cannot end yet.
-func (r *jsonAnswer) inner() (json.Token, error) {
+func (r *jsonAnswer) inner() (jsontext.Token, error) {
 	token, err := r.token()
 	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
@@ -51,17 +47,19 @@ func (r *jsonAnswer) inner() (json.Token, error) {
 }
 
 func (r *jsonAnswer) read() (a Answer, err error) {
-	switch token, err := r.inner(); {
-	case err != nil:
+	token, err := r.inner()
+	if err != nil {
 		return a, err
-	case token == nil:
+	}
+	switch token.Kind() {
+	case 'n':
 		a.Null = true
-	case token != json.Delim('{'):
-		return a, ErrNotAnAnswer
-	default:
+	case '{':
 		if err := r.object(&a); err != nil {
 			return a, err
 		}
+	default:
+		return a, ErrNotAnAnswer
 	}
 	if _, err := r.token(); err == nil {
 		return a, ErrNotAnAnswer
@@ -75,14 +73,11 @@ func (r *jsonAnswer) object(a *Answer) error {
 	var seen names
 	for {
 		token, err := r.inner()
-		if err != nil {
+		if err != nil || token.Kind() == '}' {
 			return err
 		}
-		name, ok := token.(string)
-		if !ok {
-			return nil // the object's end
-		}
-		if name, err = seen.take(name); err != nil {
+		name, err := seen.take(token.String())
+		if err != nil {
 			return err
 		}
 		value, err := r.inner()
@@ -95,76 +90,70 @@ func (r *jsonAnswer) object(a *Answer) error {
 	}
 }
 
-func (r *jsonAnswer) property(a *Answer, name string, value json.Token) error {
-	_, composite := value.(json.Delim)
+func (r *jsonAnswer) property(a *Answer, name string, value jsontext.Token) error {
+	kind := value.Kind()
 	if into := a.text(name); into != nil {
 		a.Present = true
-		return scalar(value, func(text string) { *into = &text })
+		switch kind {
+		case 'n':
+		case '"':
+			text := value.String()
+			*into = &text
+		default:
+			return ErrNotAnAnswer
+		}
+		return nil
 	}
 	if into := a.faultText(name); into != nil {
 		a.Fault.Present = true
-		if composite {
-			return r.skip()
+		if kind == '"' {
+			*into = value.String()
 		}
-		if text, ok := value.(string); ok {
-			*into = text
-		}
-		return nil
+		return r.skip(kind)
 	}
 	switch name {
 	case isOk:
 		a.Present = true
-		return scalar(value, func(yes bool) { a.IsOk = &yes })
+		switch kind {
+		case 'n':
+		case 't', 'f':
+			yes := value.Bool()
+			a.IsOk = &yes
+		default:
+			return ErrNotAnAnswer
+		}
+		return nil
 	case errorFlag:
 		a.Fault.Present = true
 	case changes:
 		a.Present = true
-		if value == json.Delim('{') {
+		switch kind {
+		case '{':
 			return r.changes(a)
+		case 'n':
+			return nil
 		}
-		if value != nil {
-			return ErrNotAnAnswer
-		}
-	}
-	if composite {
-		return r.skip()
-	}
-	return nil
-}
-
-// scalar takes a value of the type, or null.
-func scalar[T any](value json.Token, take func(T)) error {
-	switch value := value.(type) {
-	case nil:
-	case T:
-		take(value)
-	default:
 		return ErrNotAnAnswer
 	}
-	return nil
+	return r.skip(kind)
 }
 
 // changes counts the records that were changed.
 func (r *jsonAnswer) changes(a *Answer) error {
 	for {
 		token, err := r.inner()
-		if err != nil {
+		if err != nil || token.Kind() == '}' {
 			return err
 		}
-		list, ok := token.(string)
-		if !ok {
-			return nil
-		}
+		into := a.count(token.String())
 		value, err := r.inner()
 		if err != nil {
 			return err
 		}
-		into := a.count(list)
-		switch {
-		case value == json.Delim('[') && into != nil:
+		if kind := value.Kind(); kind == '[' && into != nil {
 			*into, err = r.elements()
-		case value == json.Delim('['), value == json.Delim('{'):
-			err = r.skip()
+		} else {
+			err = r.skip(kind)
 		}
 		if err != nil {
 			return err
@@ -176,23 +165,22 @@ func (r *jsonAnswer) changes(a *Answer) error {
 func (r *jsonAnswer) elements() (n int, err error) {
 	for {
 		token, err := r.inner()
-		switch {
-		case err != nil:
+		if err != nil || token.Kind() == ']' {
 			return n, err
-		case token == json.Delim(']'):
-			return n, nil
-		case token == json.Delim('['), token == json.Delim('{'):
-			if err := r.skip(); err != nil {
-				return n, err
-			}
+		}
+		if err := r.skip(token.Kind()); err != nil {
+			return n, err
 		}
 		n++
 	}
 }
 
-// skip reads to the end of the object or array that has begun.
-func (r *jsonAnswer) skip() error {
-	for outside := r.depth - 1; r.depth > outside; {
+// skip reads to the end of the value that has begun with a token of that kind.
+func (r *jsonAnswer) skip(kind jsontext.Kind) error {
+	if kind != '{' && kind != '[' {
+		return nil
+	}
+	for outside := r.decoder.StackDepth() - 1; r.decoder.StackDepth() > outside; {
 		if _, err := r.inner(); err != nil {
 			return err
 		}
