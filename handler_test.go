@@ -849,3 +849,32 @@ func TestOnsiteAServiceCallsAsTheServiceAccountAndAPersonWithBasicAsThemselves(t
 	g.so.Forget()
 	g.refused(g.do(nil, http.MethodPost, path, seedBody, http.Header{"Authorization": {"Basic " + basic}, "Sec-Fetch-Site": {"cross-site"}}), 403, "cross_site")
 }
+
+func TestWhatSuperOfficeSaysOfAnotherTenantProvesNothingHere(t *testing.T) {
+	t.Parallel()
+	g := newGatewayWhere(t, apps, func(w http.ResponseWriter, r *http.Request) bool {
+		if !strings.HasSuffix(r.URL.Path, "/currentPrincipal") {
+			return false
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"Associate":"per","AssociateId":11,"UserType":"InternalAssociate","DatabaseContextIdentifier":"Cust54321","FunctionRights":["admin-all"]}`)
+		return true
+	})
+	g.refused(g.do(nil, http.MethodPost, tenantPath, seedBody, http.Header{"Authorization": {"SOTicket " + g.so.Ticket("portal", "Cust12345", "per")}}), 401, "credential_invalid")
+}
+
+func TestASessionOfOneAppIsNoneOfAnother(t *testing.T) {
+	t.Parallel()
+	g := newGateway(t, apps)
+	client, xsrf := g.signIn("tove")
+	config := strings.NewReplacer("{base}", g.so.Base(), "{dir}", g.dir, "app portal {", "app other {", "app portal\n", "app other\n").Replace(apps)
+	other, err := provision(t, config, g.h.logger)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.h = other
+	g.refused(g.do(client, http.MethodPost, tenantPath, seedBody, http.Header{"X-XSRF-TOKEN": {xsrf}}), 401, "sign_in_again")
+	if got := g.do(client, http.MethodGet, "/erpsync/session", "", nil); got.status != 401 {
+		t.Errorf("session: %d %s", got.status, got.body)
+	}
+}

@@ -2,6 +2,9 @@ package auth
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -13,6 +16,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/golang-jwt/jwt/v5"
 )
 
 func TestASecretShowsInNoFormat(t *testing.T) {
@@ -223,4 +228,94 @@ func TestARefusedCredentialIsReplacedOnceAndAFreshOneNotAtAll(t *testing.T) {
 			t.Error(refusal)
 		}
 	})
+}
+
+func TestOriginOrFetchMetadataThatStandsTwiceIsRefused(t *testing.T) {
+	t.Parallel()
+	origins, _ := NewOrigins("https://pages.example")
+	for _, header := range []http.Header{
+		{"Origin": {"https://gate.example", "https://evil.example"}},
+		{"Origin": {"https://pages.example", "https://evil.example"}},
+		{"Sec-Fetch-Site": {"same-origin", "cross-site"}},
+		{"Origin": {"https://gate.example"}, "Sec-Fetch-Site": {"same-origin", "same-origin"}},
+	} {
+		r := httptest.NewRequest(http.MethodPost, "https://gate.example/", nil)
+		r.Header = header
+		if origins.Admits(r) {
+			t.Errorf("%v is let in", header)
+		}
+	}
+}
+
+// TestATokenNeedsEveryClaimItsOwnAlgorithmAndItsTime also asks twice: what was proved a moment ago must not outlive its exp.
+func TestATokenNeedsEveryClaimItsOwnAlgorithmAndItsTime(t *testing.T) {
+	t.Parallel()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stranger, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	issuer, err := NewIssuer(IssuerConfig{
+		Issuer: "https://idp.example", Audiences: []string{"erpsync"}, Algorithms: []string{"ES256"}, Subjects: []string{"sync"},
+		App: Fixed{Value: "erp"}, Tenant: Fixed{Claim: "tenant"}, Leeway: time.Second, Now: func() time.Time { return now },
+		Keys: func(context.Context) (jwt.Keyfunc, error) {
+			return func(*jwt.Token) (any, error) { return &key.PublicKey, nil }, nil
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sign := func(change func(jwt.MapClaims, map[string]any), with *ecdsa.PrivateKey) string {
+		claims := jwt.MapClaims{"iss": "https://idp.example", "aud": "erpsync", "sub": "sync", "iat": now.Unix(), "exp": now.Add(10 * time.Second).Unix(), "tenant": "Cust1"}
+		token := jwt.NewWithClaims(jwt.SigningMethodES256, claims)
+		change(claims, token.Header)
+		signed, err := token.SignedString(with)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return signed
+	}
+	as := func(name string, value any) func(jwt.MapClaims, map[string]any) {
+		return func(c jwt.MapClaims, _ map[string]any) {
+			if c[name] = value; value == nil {
+				delete(c, name)
+			}
+		}
+	}
+	for name, token := range map[string]string{
+		"no exp":                 sign(as("exp", nil), key),
+		"expired":                sign(as("exp", now.Add(-time.Minute).Unix()), key),
+		"not yet":                sign(as("nbf", now.Add(time.Minute).Unix()), key),
+		"of the future":          sign(as("iat", now.Add(time.Minute).Unix()), key),
+		"no issuer":              sign(as("iss", nil), key),
+		"another issuer":         sign(as("iss", "https://idp.example/"), key),
+		"no audience":            sign(as("aud", nil), key),
+		"another audience":       sign(as("aud", "erpsync2"), key),
+		"no subject":             sign(as("sub", nil), key),
+		"another subject":        sign(as("sub", "somebody"), key),
+		"no tenant":              sign(as("tenant", nil), key),
+		"not a tenant":           sign(as("tenant", "Cust1/../Cust2"), key),
+		"two tenants":            sign(as("tenant", []string{"Cust1", "Cust2"}), key),
+		"a critical header":      sign(func(_ jwt.MapClaims, h map[string]any) { h["crit"] = []string{"b64"} }, key),
+		"a stranger's signature": sign(func(jwt.MapClaims, map[string]any) {}, stranger),
+		"nothing":                "",
+	} {
+		if principal, refusal := issuer.Prove(t.Context(), token); refusal == nil || refusal.Reason != CredentialInvalid {
+			t.Errorf("%s: %+v", name, principal)
+		}
+	}
+	good := sign(func(jwt.MapClaims, map[string]any) {}, key)
+	for range 2 {
+		if principal, refusal := issuer.Prove(t.Context(), good); refusal != nil || principal.Tenant != "Cust1" || principal.ID != "https://idp.example#sync" {
+			t.Fatalf("%+v %v", principal, refusal)
+		}
+	}
+	now = now.Add(15 * time.Second)
+	if _, refusal := issuer.Prove(t.Context(), good); refusal == nil {
+		t.Error("a token that was proved a moment ago outlives its exp")
+	}
 }
