@@ -64,7 +64,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	}
 
 	// As whom do we call on?
-	c.grant = grant
+	c.grant, c.record.Granted = grant, true
 	if refusal := c.credential(); refusal != nil {
 		return c.refuse(refusal)
 	}

@@ -447,6 +447,26 @@ func TestWhatCallersSeeWhenPartsOfAClusterFail(t *testing.T) {
 		t.Errorf("%d tickets for two gateways", n)
 	}
 
+	// Somebody is signed out through one gateway, and is so at both.
+	gone, stays := c.signIn("per"), c.signIn("tove")
+	out, err := exec.CommandContext(t.Context(), one.cmd.Path, "erpsync", "revoke", "--tenant", "cust12345", "--user", c.so.User("Cust12345", "per").UPN, "--address", "unix/"+one.dir+"/admin.sock").CombinedOutput() //nolint:gosec // just built
+	if err != nil || !strings.Contains(string(out), "signed out: ") {
+		t.Errorf("revoke: %v %s", err, out)
+	}
+	for _, g := range c.gateways {
+		if status, _ := c.call(g, http.MethodGet, "/erpsync/session", gone.header()); status != http.StatusUnauthorized {
+			t.Errorf("signed out by the operator: %d", status)
+		}
+		if status, _ := c.call(g, http.MethodGet, "/erpsync/session", stays.header()); status != http.StatusOK {
+			t.Errorf("another person: %d", status)
+		}
+	}
+	for _, args := range [][]string{{}, {"--user", "x"}, {"--app", "a", "--tenant", "Cust1"}, {"--tenant", "x"}} {
+		if out, err := exec.CommandContext(t.Context(), one.cmd.Path, append([]string{"erpsync", "revoke", "--address", "unix/" + one.dir + "/admin.sock"}, args...)...).CombinedOutput(); err == nil { //nolint:gosec // just built
+			t.Errorf("revoke %v: %s", args, out)
+		}
+	}
+
 	// A gateway is killed in the middle of a renewal: the other one goes on when its lease is over.
 	inRenewal := make(chan struct{})
 	var once sync.Once

@@ -11,7 +11,7 @@ import (
 )
 
 // Metrics counts calls. Every label comes from a closed list, but for the tenant:
-// that one is counted only when a call in it was allowed, so callers cannot make up series.
+// that one is counted only when a call in it was granted, so callers cannot make up series.
 type Metrics struct {
 	requests *prometheus.CounterVec
 	outcomes *prometheus.CounterVec
@@ -86,7 +86,7 @@ func NewMetrics(registry prometheus.Registerer) (*Metrics, error) {
 			Name: "caddy_erpsync_dependency_up", Help: "Whether a dependency gave an answer when it was last asked: 1 or 0. Absent until it is asked.",
 		}, []string{"dependency"}),
 		tenants: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "caddy_erpsync_tenant_calls_total", Help: "Allowed calls by tenant and result: succeeded or failed.",
+			Name: "caddy_erpsync_tenant_calls_total", Help: "Calls that were granted, by tenant and result: succeeded, or failed for whatever reason.",
 		}, []string{"tenant", "result"}),
 	}
 	return m, errors.Join(
@@ -153,7 +153,7 @@ func (m *Metrics) Count(r *Record) {
 		m.outcomes.WithLabelValues(operation, string(r.Outcome.Class)).Inc()
 		m.duration.WithLabelValues(operation, string(r.Outcome.Class)).Observe(r.Duration.Seconds())
 	}
-	if r.Decision == "allowed" {
+	if r.Granted {
 		// Both series begin together, so that one which never counts is zero and not absent.
 		succeeded, failed := m.tenants.WithLabelValues(r.Tenant, "succeeded"), m.tenants.WithLabelValues(r.Tenant, "failed")
 		if r.Outcome.Class.Succeeded() {

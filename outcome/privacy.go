@@ -38,6 +38,9 @@ func (p Privacy) disclose(how Disclosure, text string) string {
 	return ""
 }
 
+// Principal is what a line tells of a principal, "" for nothing.
+func (p Privacy) Principal(id string) string { return p.disclose(p.Principals, id) }
+
 // Hash is what stands in an audit line for a text that is hashed.
 func (p Privacy) Hash(text string) string {
 	mac := hmac.New(sha256.New, p.Key)

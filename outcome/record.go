@@ -30,6 +30,8 @@ type Record struct {
 	Arguments  superoffice.Arguments
 	Understood bool // Arguments were read
 
+	// Granted tells that the call was to be made; whatever kept it from it is a failure of the tenant's.
+	Granted  bool
 	Decision string // allowed, refused, replayed, dry_run or preflight
 	Reason   string
 
@@ -65,7 +67,7 @@ func (r *Record) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	text("client_ip", r.ClientIP)
 	text("app", r.App)
 	text("tenant", r.Tenant)
-	text("principal", r.Privacy.disclose(r.Privacy.Principals, r.Principal))
+	text("principal", r.Privacy.Principal(r.Principal))
 	text("scheme", r.Scheme)
 	text("credential", r.Credential)
 	if r.Operation != superoffice.UnknownOperation {
