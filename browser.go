@@ -1,7 +1,6 @@
 package erpsync
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,10 +15,8 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/caddy-erpsync/caddy-erpsync/auth"
-	"github.com/caddy-erpsync/caddy-erpsync/auth/lease"
 	"github.com/caddy-erpsync/caddy-erpsync/auth/session"
 	"github.com/caddy-erpsync/caddy-erpsync/auth/superid"
-	"github.com/caddy-erpsync/caddy-erpsync/outcome"
 	"github.com/caddy-erpsync/caddy-erpsync/superoffice"
 )
 
@@ -60,10 +57,6 @@ const (
 
 	attemptPurpose  = "erpsync attempt"
 	attemptLifetime = 10 * time.Minute
-
-	// renewAhead is how long before its end a person's token is renewed; a fifth of
-	// its life where that is shorter.
-	renewAhead = time.Minute
 )
 
 func (b *Browser) provision(h *Handler) error {
@@ -335,90 +328,6 @@ func (b *Browser) signOut(w http.ResponseWriter, r *http.Request) *auth.Refusal 
 	b.setCookie(w, &http.Cookie{Name: sessionCookie, HttpOnly: true, MaxAge: -1})
 	b.setCookie(w, &http.Cookie{Name: xsrfCookie, MaxAge: -1})
 	return answerJSON(w, map[string]any{"sign_out": b.client.SignOutURL()})
-}
-
-// fresh gives the session with a token that can be used: its own while that is
-// good and not the refused one, or one that is renewed once for all who wait, here and at
-// the other gateways.
-func (b *Browser) fresh(ctx context.Context, token session.Token, s session.Session, refused auth.Secret) (session.Session, *auth.Refusal) {
-	usable := func(s session.Session) bool {
-		return time.Now().Before(s.AccessExpires) && !s.Access.Equal(refused.Reveal())
-	}
-	good := func(s session.Session) bool { return usable(s) && time.Now().Before(s.RenewAt(renewAhead)) }
-	place := token.Place()
-	if good(s) || usable(s) && b.failures.Waits(string(place[:])) {
-		return s, nil
-	}
-	if !usable(s) && b.failures.Waits(string(place[:])) {
-		return s, auth.Refuse(auth.CredentialUnavailable, errors.New("SuperID renewed nothing a moment ago")).After(2 * time.Second)
-	}
-	done := b.renewals.DoChan(string(place[:]), func() (any, error) {
-		ctx, cancel := detached(renewalWait)
-		defer cancel()
-		renewed, err := session.Session{}, context.DeadlineExceeded
-		lease.Do(ctx, b.h.common.locker, auth.Key("session", string(place[:])), func(ctx context.Context) bool {
-			stored, loadErr := b.sessions.Load(ctx, token)
-			if errors.Is(loadErr, session.ErrNotFound) || loadErr == nil && good(stored) {
-				renewed, err = stored, loadErr
-				return true
-			}
-			return false
-		}, func(ctx context.Context) {
-			auth.Persist(ctx, func() bool {
-				renewed, err = b.renew(ctx, token)
-				return err == nil || usable(s) || fatal(err)
-			})
-		})
-		b.failures.Told(string(place[:]), err == nil)
-		return renewed, err
-	})
-	if usable(s) {
-		return s, nil // the renewal goes on beside the call
-	}
-	select {
-	case result := <-done:
-		renewed, _ := result.Val.(session.Session)
-		switch {
-		case result.Err == nil:
-			return renewed, nil
-		case fatal(result.Err):
-			refusal := auth.Refuse(auth.SignInAgain, result.Err)
-			refusal.SignIn = b.signInURL()
-			return s, refusal
-		}
-		return s, auth.Refuse(auth.CredentialUnavailable, result.Err).After(2 * time.Second)
-	case <-ctx.Done():
-		return s, auth.Refuse(auth.CredentialUnavailable, ctx.Err()).After(time.Second)
-	}
-}
-
-// fatal tells that a session cannot be renewed any more.
-func fatal(err error) bool {
-	var refused *superid.Error
-	return errors.Is(err, session.ErrNotFound) || errors.As(err, &refused) && refused.Fatal
-}
-
-// renew asks SuperID for a new token. A refusal that is meant for good ends the session.
-func (b *Browser) renew(ctx context.Context, token session.Token) (session.Session, error) {
-	stored, err := b.sessions.Load(ctx, token)
-	if err != nil {
-		return stored, err
-	}
-	tokens, err := b.client.Refresh(ctx, stored.Refresh)
-	b.h.metrics.Renewal(outcome.SessionToken, outcome.ResultOf(err == nil, fatal(err)))
-	if fatal(err) {
-		b.h.logger.Info("session ended: SuperID does not renew it", zap.String("app", b.App), zap.String("tenant", string(stored.Tenant)), zap.Error(err))
-		_ = b.sessions.End(ctx, token)
-	}
-	if err != nil {
-		return stored, err
-	}
-	return b.sessions.Update(ctx, token, func(s *session.Session) {
-		s.Access, s.AccessIssued, s.AccessExpires = tokens.Access, time.Now(), tokens.Expires
-		if !tokens.Refresh.IsZero() { // SuperID sends none; the old one stays
-			s.Refresh = tokens.Refresh
-		}
-	})
 }
 
 // localPath is where to go after signing in: a path of this site, or its root.
