@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,6 +19,8 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/caddy-erpsync/caddy-erpsync/superoffice"
 )
 
 func TestASecretShowsInNoFormat(t *testing.T) {
@@ -317,5 +320,42 @@ func TestATokenNeedsEveryClaimItsOwnAlgorithmAndItsTime(t *testing.T) {
 	now = now.Add(15 * time.Second)
 	if _, refusal := issuer.Prove(t.Context(), good); refusal == nil {
 		t.Error("a token that was proved a moment ago outlives its exp")
+	}
+}
+
+// BenchmarkTenants shows that a grant among ten thousand costs what the only one does, and what each takes of memory.
+func BenchmarkTenants(b *testing.B) {
+	for _, n := range []int{1, 10_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			var file strings.Builder
+			file.WriteString(`{"tenants":[`)
+			for i := range n {
+				if i > 0 {
+					file.WriteString(",")
+				}
+				fmt.Fprintf(&file, `{"tenant":"Cust%d","name":"Customer %d","connections":[612,"crm"],"system_token":"App-%020d"}`, 10000+i, i, i)
+			}
+			file.WriteString("]}")
+			raw := []byte(file.String())
+			var before, after runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&before)
+			tenants, err := ParseTenants(raw)
+			if err != nil {
+				b.Fatal(err)
+			}
+			runtime.GC()
+			runtime.ReadMemStats(&after)
+			last := superoffice.Tenant(fmt.Sprintf("Cust%d", 10000+n-1))
+			app := App{Agents: []string{"ErpSync"}, Operations: []superoffice.Operation{superoffice.ForceResync}, CallAs: AsSystem, Tenant: func(t superoffice.Tenant) (TenantGrant, bool) { g, ok := tenants[t]; return g, ok }}
+			for b.Loop() {
+				if _, refusal := app.AuthoriseCall(Principal{Scheme: JWT, Tenant: last}, Request{Operation: superoffice.ForceResync, PathTenant: last}); refusal != nil {
+					b.Fatal(refusal)
+				}
+			}
+			b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/float64(n), "bytes/tenant")
+			runtime.KeepAlive(tenants)
+			runtime.KeepAlive(raw)
+		})
 	}
 }
