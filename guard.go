@@ -269,8 +269,8 @@ func (c *call) coolDown() *auth.Refusal {
 func (c *call) unguard() {
 	if e := c.entry; e != nil {
 		switch {
-		case c.record.Outcome.Class == outcome.Unknown:
-			e.Unknown()
+		case c.record.Outcome.Class == outcome.Unknown, c.record.Outcome.Class == "" && c.record.Sends > 0:
+			e.Unknown() // the second is a fault of ours after it was sent
 		case c.answered:
 			e.Answered(guard.Answer{RequestID: c.record.RequestID, Status: c.record.Status, Header: c.answerHeader, Body: c.answerBody})
 		default:
