@@ -5,14 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
-	"sync"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
-	"go.uber.org/zap"
 
 	"github.com/caddy-erpsync/caddy-erpsync/auth"
 	"github.com/caddy-erpsync/caddy-erpsync/auth/superid"
@@ -60,20 +56,6 @@ type App struct {
 	password *secret
 	superid  *superid.Client
 	system   *systemuser.Client
-}
-
-// Tenant is a customer that approved the app.
-type Tenant struct {
-	// CustNNNNN, or * for whichever tenant SuperOffice lets sign in.
-	Name string `json:"name"`
-	// The system token that the approval brought. Needed with call_as system.
-	SystemToken string `json:"system_token,omitempty"`
-	// As the app's option of the same name, for this tenant.
-	Connections *[]string `json:"connections,omitempty"`
-	// As the app's option of the same name, for this tenant.
-	ResyncAll string `json:"resync_all,omitempty"`
-	// Refuse every call for this tenant.
-	Suspended bool `json:"suspended,omitempty"`
 }
 
 func (a *App) provision(ctx caddy.Context, h *Handler, client *http.Client, keys *superid.KeySet) error {
@@ -167,84 +149,6 @@ func (a *App) provisionCallAs(h *Handler, client *http.Client, keys *superid.Key
 	return nil
 }
 
-func (a *App) provisionTenants(ctx caddy.Context, h *Handler, online bool) error {
-	if !online {
-		if len(a.Tenants) > 0 || a.TenantsFile != "" {
-			return errors.New("tenant: an onsite installation has none")
-		}
-		a.grants.Tenant = func(t superoffice.Tenant) (auth.TenantGrant, bool) {
-			return auth.TenantGrant{}, t == superoffice.Onsite
-		}
-		return nil
-	}
-	listed := make(auth.Tenants, len(a.Tenants))
-	var any *auth.TenantGrant
-	for _, t := range a.Tenants {
-		if err := resyncAll(t.ResyncAll); err != nil {
-			return fmt.Errorf("tenant %s: %w", t.Name, err)
-		}
-		grant := auth.TenantGrant{ResyncAll: auth.ResyncAll(t.ResyncAll), Suspended: t.Suspended}
-		var err error
-		if grant.Connections, err = connections(t.Connections); err != nil {
-			return fmt.Errorf("tenant %s: %w", t.Name, err)
-		}
-		if t.SystemToken != "" {
-			token, err := newSecret("system_token", t.SystemToken, h.logger)
-			if err != nil {
-				return fmt.Errorf("tenant %s: %w", t.Name, err)
-			}
-			grant.SystemToken, _ = token.get()
-		}
-		if t.Name == "*" {
-			if a.grants.CallAs == auth.AsSystem {
-				return errors.New("tenant *: call_as system needs each tenant's own system token; list them, or use a tenants file")
-			}
-			if any != nil {
-				return errors.New("tenant *: stands twice")
-			}
-			any = &grant
-			continue
-		}
-		name, ok := superoffice.ParseTenant(t.Name)
-		if !ok {
-			return fmt.Errorf("tenant %q: want the form Cust12345, or *", t.Name)
-		}
-		if _, twice := listed[name]; twice {
-			return fmt.Errorf("tenant %s: stands twice", name)
-		}
-		listed[name] = grant
-	}
-	var file *auth.TenantsFile
-	if a.TenantsFile != "" {
-		var err error
-		if file, err = auth.OpenTenantsFile(a.TenantsFile); err != nil {
-			return err
-		}
-		go file.Follow(ctx, func(err error) {
-			if err != nil {
-				h.logger.Error("tenants file not taken over: the last good one stays in force", zap.String("app", a.Name), zap.Error(err))
-				return
-			}
-			h.logger.Info("tenants file taken over", zap.String("app", a.Name), zap.String("file", a.TenantsFile), zap.Int("tenants", file.Len()))
-		})
-	}
-	a.grants.Tenant = func(t superoffice.Tenant) (auth.TenantGrant, bool) {
-		if grant, ok := listed[t]; ok {
-			return grant, true
-		}
-		if file != nil {
-			if grant, ok := file.Tenant(t); ok {
-				return grant, true
-			}
-		}
-		if any != nil && t != superoffice.Onsite {
-			return *any, true
-		}
-		return auth.TenantGrant{}, false
-	}
-	return nil
-}
-
 // appToken is what goes upstream as SO-AppToken; none onsite.
 func (a *App) appToken() auth.Secret {
 	if a.secret == nil {
@@ -255,103 +159,4 @@ func (a *App) appToken() auth.Secret {
 		return auth.Secret{}
 	}
 	return token
-}
-
-func resyncAll(s string) error {
-	switch auth.ResyncAll(s) {
-	case "", auth.Deny, auth.Confirm, auth.Allow:
-		return nil
-	}
-	return fmt.Errorf("resync_all %q: want deny, confirm or allow", s)
-}
-
-func connections(list *[]string) (*auth.Connections, error) {
-	if list == nil {
-		return nil, nil //nolint:nilnil // no list is a value: every connection
-	}
-	c := &auth.Connections{}
-	for _, item := range *list {
-		if item == "crm" {
-			c.CRM = true
-			continue
-		}
-		var id int32
-		if _, err := fmt.Sscanf(item, "%d", &id); err != nil || id <= 0 || fmt.Sprint(id) != item {
-			return nil, fmt.Errorf("connections %q: want a connection's number, or crm", item)
-		}
-		c.IDs = append(c.IDs, id)
-	}
-	return c, nil
-}
-
-// secretAge is how long the value of a placeholder is used before it is looked up again.
-const secretAge = 2 * time.Second
-
-// secret is a configured value that may be a placeholder. A file's content is
-// read again while running, so that a secret can be replaced; while it cannot be
-// read, the last good value stays.
-type secret struct {
-	raw string
-
-	mu     sync.Mutex
-	value  auth.Secret
-	looked time.Time
-}
-
-func newSecret(option, raw string, logger *zap.Logger) (*secret, error) {
-	s := &secret{raw: raw}
-	value, err := resolve(raw)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", option, err)
-	}
-	if !strings.Contains(raw, "{") {
-		logger.Warn("a secret stands in the configuration; write it as {file./path} or {env.NAME}", zap.String("option", option))
-	}
-	if path, ok := strings.CutPrefix(raw, "{file."); ok {
-		if stat, err := os.Stat(strings.TrimSuffix(path, "}")); err == nil && stat.Mode().Perm()&0o004 != 0 {
-			return nil, fmt.Errorf("%s: %s is readable by everybody: chmod o-r it", option, strings.TrimSuffix(path, "}"))
-		}
-	}
-	s.value, s.looked = value, time.Now()
-	return s, nil
-}
-
-func (s *secret) get() (auth.Secret, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if time.Since(s.looked) > secretAge {
-		s.look()
-	}
-	return s.value, nil
-}
-
-// again reads the secret at once, however short ago it was read.
-func (s *secret) again() auth.Secret {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.look()
-	return s.value
-}
-
-// latest is again for those who can do with an error.
-func (s *secret) latest() (auth.Secret, error) { return s.again(), nil }
-
-func (s *secret) look() {
-	s.looked = time.Now()
-	if value, err := resolve(s.raw); err == nil {
-		s.value = value
-	}
-}
-
-// resolve looks a placeholder up. Its errors name the placeholder, never a value.
-func resolve(raw string) (auth.Secret, error) {
-	value, err := caddy.NewReplacer().ReplaceOrErr(raw, true, true)
-	if err != nil {
-		return auth.Secret{}, fmt.Errorf("the placeholder in it has no value (is the variable set, or the file there?): %w", err)
-	}
-	value = strings.TrimSpace(value)
-	if value == "" {
-		return auth.Secret{}, errors.New("empty")
-	}
-	return auth.NewSecret(value), nil
 }
