@@ -76,6 +76,12 @@ type Switches struct {
 	AudienceInList bool
 	// AccessLifetime is how long access tokens live; 0 is an hour.
 	AccessLifetime time.Duration
+	// ApprovalError is how SuperID ends every sign-in of an app with a system user: the error and,
+	// behind a space, its description. Empty: as the person decides.
+	ApprovalError string
+	// TokenOnApprovalOnly gives the system_token claim to the administrator who just approved, and to none
+	// who signs in later.
+	TokenOnApprovalOnly bool
 	// ExpiresInText writes expires_in as a string.
 	ExpiresInText bool
 }
@@ -99,11 +105,14 @@ type Sandbox struct {
 	onsite string
 	now    func() time.Time
 	key    *rsa.PrivateKey
+	// further is how many tenants there are beside the two.
+	further int
 
 	mu       sync.Mutex
 	switches Switches
 	apps     []App
 	tenants  []*tenant
+	byID     map[string]*tenant // by lower-case id
 	codes    map[string]grant
 	attempts map[string]attempt
 	tokens   map[string]holder // access tokens, tickets, refresh tokens, sessions
@@ -141,12 +150,18 @@ func WithClock(now func() time.Time) Option { return func(s *Sandbox) { s.now = 
 // the first tenant: no tenant in paths, no SO-AppToken, Basic taken.
 func WithOnsite(directory string) Option { return func(s *Sandbox) { s.onsite = directory } }
 
+// WithTenants adds that many tenants, Cust20001 and on, which have approved what Cust12345 has.
+func WithTenants(count int) Option { return func(s *Sandbox) { s.further = count } }
+
+// FurtherTenant is the id of one of WithTenants' tenants, from 0.
+func FurtherTenant(i int) string { return fmt.Sprintf("Cust%d", 20001+i) }
+
 // New makes a sandbox that will be reached at base (http://127.0.0.1:8088, no
 // trailing slash), with keys, secrets and passwords made on the spot: the apps portal and erp, which are
 // granted the ErpSync agent, quote, which is not, and the tenants Cust12345 and Cust54321.
 func New(base string, options ...Option) (*Sandbox, error) {
 	s := &Sandbox{
-		base: base, now: time.Now, codes: map[string]grant{}, attempts: map[string]attempt{}, tokens: map[string]holder{}, mints: map[string]int{},
+		base: base, now: time.Now, codes: map[string]grant{}, attempts: map[string]attempt{}, tokens: map[string]holder{}, mints: map[string]int{}, byID: map[string]*tenant{},
 	}
 	for _, option := range options {
 		option(s)
@@ -166,21 +181,27 @@ func New(base string, options ...Option) (*Sandbox, error) {
 		}
 		s.apps = append(s.apps, app)
 	}
-	for i, id := range []string{"Cust12345", "Cust54321"} {
-		name := []string{"uno", "dos"}[i]
-		t := &tenant{id: id, serial: fmt.Sprint(1000000000 + i), state: "Running", base: base, consents: map[string]string{}, connected: map[int]string{612: "Visma", 613: "Failing ERP"}}
-		for j, user := range []User{{Name: "tove", FullName: "Tove Admin", Administrator: true}, {Name: "per", FullName: "Per Person"}} {
-			user.UPN, user.Password, user.AssociateID = user.Name+"@"+name+".example", random(9), 10+j
-			t.users = append(t.users, user)
-		}
-		for _, app := range s.apps {
-			if app.SystemUser {
-				t.consents[app.Name] = newSystemToken(app.Name)
-			}
-		}
-		s.tenants = append(s.tenants, t)
+	s.addTenant("Cust12345", "uno")
+	s.addTenant("Cust54321", "dos")
+	for i := range s.further {
+		s.addTenant(FurtherTenant(i), fmt.Sprint("t", i))
 	}
 	return s, nil
+}
+
+func (s *Sandbox) addTenant(id, name string) {
+	t := &tenant{id: id, serial: fmt.Sprint(1000000000 + len(s.tenants)), state: "Running", base: s.base, consents: map[string]string{}, connected: map[int]string{612: "Visma", 613: "Failing ERP"}}
+	for j, user := range []User{{Name: "tove", FullName: "Tove Admin", Administrator: true}, {Name: "per", FullName: "Per Person"}} {
+		user.UPN, user.Password, user.AssociateID = user.Name+"@"+name+".example", random(9), 10+j
+		t.users = append(t.users, user)
+	}
+	for _, app := range s.apps {
+		if app.SystemUser {
+			t.consents[app.Name] = newSystemToken(app.Name)
+		}
+	}
+	s.tenants = append(s.tenants, t)
+	s.byID[strings.ToLower(id)] = t
 }
 
 // newSystemToken has spaces in it, as real ones have.
@@ -342,14 +363,7 @@ func (s *Sandbox) WebSession(tenantID, name string) (cookie, xsrf string) {
 }
 
 // tenant finds by id without case; s.mu is held.
-func (s *Sandbox) tenant(id string) *tenant {
-	for _, t := range s.tenants {
-		if strings.EqualFold(t.id, id) {
-			return t
-		}
-	}
-	return nil
-}
+func (s *Sandbox) tenant(id string) *tenant { return s.byID[strings.ToLower(id)] }
 
 // issue gives out a credential; s.mu is held.
 func (s *Sandbox) issue(h holder) string {

@@ -33,6 +33,7 @@ type grant struct {
 	attempt
 	tenantID string
 	user     User
+	approved bool // just now
 	expires  time.Time
 }
 
@@ -184,6 +185,12 @@ func (s *Sandbox) decide(w http.ResponseWriter, r *http.Request) {
 		s.form(w, id, a, "User or password is wrong.")
 		return
 	}
+	if code, description, _ := strings.Cut(s.switches.ApprovalError, " "); code != "" && a.app.SystemUser {
+		delete(s.attempts, id)
+		a.answer(w, r, url.Values{"error": {code}, "error_description": {description}})
+		return
+	}
+	approved := false
 	if a.app.SystemUser && t.consents[a.app.Name] == "" {
 		switch {
 		case !user.Administrator:
@@ -196,11 +203,11 @@ func (s *Sandbox) decide(w http.ResponseWriter, r *http.Request) {
 			s.form(w, id, a, "")
 			return
 		}
-		t.consents[a.app.Name] = newSystemToken(a.app.Name)
+		t.consents[a.app.Name], approved = newSystemToken(a.app.Name), true
 	}
 	delete(s.attempts, id)
 	code := random(20)
-	s.codes[code] = grant{attempt: a, tenantID: t.id, user: user, expires: s.now().Add(10 * time.Minute)}
+	s.codes[code] = grant{attempt: a, tenantID: t.id, user: user, approved: approved, expires: s.now().Add(10 * time.Minute)}
 	a.answer(w, r, url.Values{"code": {code}})
 }
 
@@ -324,7 +331,7 @@ func (s *Sandbox) idToken(app App, g grant) string {
 	claims["sub"], claims["nonce"] = g.user.UPN, g.nonce
 	claims[claimPrefix+"associateid"], claims[claimPrefix+"email"], claims[claimPrefix+"upn"] = fmt.Sprint(g.user.AssociateID), g.user.UPN, g.user.UPN
 	claims[claimPrefix+"is_administrator"] = admin
-	if app.SystemUser && g.user.Administrator {
+	if app.SystemUser && g.user.Administrator && (g.approved || !s.switches.TokenOnApprovalOnly) {
 		claims[claimPrefix+"system_token"] = t.consents[app.Name]
 	}
 	return s.sign(claims)

@@ -119,6 +119,12 @@ func (k *Keys) Open(purpose string, parts []string, sealed string) ([]byte, erro
 	return nil, ErrInvalid
 }
 
+// Newest tells whether Seal made the value with the first key of the ring.
+func (k *Keys) Newest(sealed string) bool {
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(sealed)
+	return err == nil && len(raw) >= keyIDSize && string(raw[:keyIDSize]) == string(k.ring[0].id[:])
+}
+
 // Token is what a session's cookie holds: 256 random bits, from which the
 // record's place and key and the XSRF token follow. Nothing else opens the session.
 type Token struct {

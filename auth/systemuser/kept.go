@@ -1,0 +1,277 @@
+package systemuser
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"path"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+
+	"github.com/caddy-erpsync/caddy-erpsync/auth"
+	"github.com/caddy-erpsync/caddy-erpsync/superoffice"
+)
+
+const (
+	// keptAge is how long a token that was read is used before it is looked at again
+	// beside the call; another gateway may have kept a later one.
+	keptAge = 30 * time.Second
+
+	// absentAge is how long it is remembered that there is none, so that nobody's calls
+	// become as many questions to the storage.
+	absentAge = 2 * time.Second
+
+	storageTimeout = 10 * time.Second
+
+	keptPurpose = "erpsync system token"
+)
+
+// Storage keeps values by key for good, as Caddy's storage modules do. What is not there is fs.ErrNotExist.
+type Storage interface {
+	Load(ctx context.Context, key string) ([]byte, error)
+	Store(ctx context.Context, key string, value []byte) error
+	Delete(ctx context.Context, key string) error
+	List(ctx context.Context, prefix string, recursive bool) ([]string, error)
+}
+
+// Sealer seals tokens, and tells which were sealed under its first key.
+type Sealer interface {
+	auth.Sealer
+	Newest(sealed string) bool
+}
+
+// ErrUnreadable tells that a kept token was sealed under a key that is not among keys, or for another app.
+var ErrUnreadable = errors.New("the kept system token was sealed under a key that is not among keys, or for another app")
+
+// Kept is a tenant's system token as an approval or an import brought it.
+type Kept struct {
+	Tenant superoffice.Tenant
+	Token  auth.Secret
+	// Since is when it came.
+	Since time.Time
+	// By is the administrator who approved, by UPN; "" for an import.
+	By string
+}
+
+// sealedKept is a kept token's form under the seal; the token is in clear there.
+type sealedKept struct {
+	Token string    `json:"t"`
+	Since time.Time `json:"s"`
+	By    string    `json:"b,omitempty"`
+}
+
+// Tokens keeps the system tokens of one app in one environment. A lost one costs an
+// approval by its customer, so they lie in a storage that outlives the process and its session store.
+type Tokens struct {
+	storage Storage
+	sealer  Sealer
+	folder  string
+	owner   []string
+
+	flight singleflight.Group
+	mu     sync.RWMutex
+	known  map[superoffice.Tenant]looked
+	writes int // a reading that began before one of them is out of date
+}
+
+// looked is what was found, and when.
+type looked struct {
+	kept  Kept
+	there bool
+	err   error
+	until time.Time
+}
+
+// NewTokens makes the store of the app with this client id. Nothing is read before it is asked for.
+func NewTokens(storage Storage, sealer Sealer, environment superoffice.Environment, clientID string) *Tokens {
+	name := environment.Name()
+	if name == "custom" {
+		name = url.QueryEscape(environment.Base())
+	}
+	return &Tokens{
+		storage: storage, sealer: sealer, folder: path.Join("erpsync", "tenants", name, url.QueryEscape(clientID)),
+		owner: []string{environment.Base(), clientID}, known: make(map[superoffice.Tenant]looked),
+	}
+}
+
+func (t *Tokens) place(tenant superoffice.Tenant) string { return t.folder + "/" + string(tenant) }
+
+// Get gives the tenant's token; false: none is kept. While the storage gives no answer, the
+// last one that was read stays in force. The error is ErrUnreadable or the storage's.
+func (t *Tokens) Get(ctx context.Context, tenant superoffice.Tenant) (Kept, bool, error) {
+	t.mu.RLock()
+	last, ok := t.known[tenant]
+	t.mu.RUnlock()
+	if ok && last.there && last.err == nil {
+		if time.Now().After(last.until) {
+			go t.look(tenant)
+		}
+		return last.kept, true, nil
+	}
+	if ok && time.Now().Before(last.until) {
+		return last.kept, last.there, last.err
+	}
+	select {
+	case found := <-t.look(tenant):
+		now := found.Val.(looked)
+		return now.kept, now.there, now.err
+	case <-ctx.Done():
+		return Kept{}, false, ctx.Err()
+	}
+}
+
+// Again looks at once for a token that was kept since, and tells whether there is another than the one that was refused.
+func (t *Tokens) Again(ctx context.Context, tenant superoffice.Tenant, refused auth.Secret) bool {
+	select {
+	case found := <-t.look(tenant):
+		now := found.Val.(looked)
+		return now.err == nil && now.there && !now.kept.Token.Equal(refused.Reveal())
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// look reads the tenant's token once for all who wait.
+func (t *Tokens) look(tenant superoffice.Tenant) <-chan singleflight.Result {
+	return t.flight.DoChan(string(tenant), func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.Background(), storageTimeout)
+		defer cancel()
+		t.mu.RLock()
+		writes := t.writes
+		t.mu.RUnlock()
+		now := looked{until: time.Now().Add(keptAge)}
+		now.kept, now.there, now.err = t.read(ctx, tenant)
+		if !now.there {
+			now.until = time.Now().Add(absentAge)
+		}
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		switch last, ok := t.known[tenant]; {
+		case ok && t.writes != writes:
+			return last, nil
+		case now.err != nil && last.there && last.err == nil:
+			last.until = time.Now().Add(absentAge)
+			now = last
+		}
+		t.known[tenant] = now
+		return now, nil
+	})
+}
+
+func (t *Tokens) read(ctx context.Context, tenant superoffice.Tenant) (Kept, bool, error) {
+	raw, err := t.storage.Load(ctx, t.place(tenant))
+	if errors.Is(err, fs.ErrNotExist) {
+		return Kept{}, false, nil
+	}
+	if err != nil {
+		return Kept{}, false, fmt.Errorf("Caddy's storage: %w", err) //nolint:staticcheck // a name
+	}
+	kept, err := t.Open(tenant, string(raw))
+	return kept, true, err
+}
+
+// Keep keeps the token in place of one that was kept before.
+func (t *Tokens) Keep(ctx context.Context, kept Kept) error {
+	if err := t.storage.Store(ctx, t.place(kept.Tenant), []byte(t.Seal(kept))); err != nil {
+		return fmt.Errorf("Caddy's storage: %w", err) //nolint:staticcheck // a name
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.writes++
+	t.known[kept.Tenant] = looked{kept: kept, there: true, until: time.Now().Add(keptAge)}
+	return nil
+}
+
+// Remove forgets the tenant's token; false: none was kept.
+func (t *Tokens) Remove(ctx context.Context, tenant superoffice.Tenant) (bool, error) {
+	_, err := t.storage.Load(ctx, t.place(tenant))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err == nil {
+		err = t.storage.Delete(ctx, t.place(tenant))
+	}
+	if err != nil {
+		return false, fmt.Errorf("Caddy's storage: %w", err) //nolint:staticcheck // a name
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.writes++
+	t.known[tenant] = looked{until: time.Now().Add(absentAge)}
+	return true, nil
+}
+
+// Tenants lists the tenants whose token is kept, in order.
+func (t *Tokens) Tenants(ctx context.Context) ([]superoffice.Tenant, error) {
+	keys, err := t.storage.List(ctx, t.folder, false)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("Caddy's storage: %w", err) //nolint:staticcheck // a name
+	}
+	var tenants []superoffice.Tenant
+	for _, key := range keys {
+		if tenant, ok := superoffice.ParseTenant(path.Base(key)); ok {
+			tenants = append(tenants, tenant)
+		}
+	}
+	slices.Sort(tenants)
+	return tenants, nil
+}
+
+// Reseal seals anew, under the first of keys, what was sealed under another, and tells how many
+// that were. Afterwards the others can be taken out of keys.
+func (t *Tokens) Reseal(ctx context.Context) (resealed int, err error) {
+	tenants, err := t.Tenants(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for _, tenant := range tenants {
+		raw, loadErr := t.storage.Load(ctx, t.place(tenant))
+		if loadErr != nil || t.sealer.Newest(string(raw)) {
+			err = errors.Join(err, loadErr)
+			continue
+		}
+		kept, openErr := t.Open(tenant, string(raw))
+		if openErr == nil {
+			openErr = t.storage.Store(ctx, t.place(tenant), []byte(t.Seal(kept)))
+		}
+		if openErr != nil {
+			err = errors.Join(err, fmt.Errorf("%s: %w", tenant, openErr))
+			continue
+		}
+		resealed++
+	}
+	return resealed, err
+}
+
+// Seal gives the token in the form in which it is stored and exported.
+func (t *Tokens) Seal(kept Kept) string {
+	plain, err := json.Marshal(sealedKept{kept.Token.Reveal(), kept.Since, kept.By})
+	if err != nil {
+		panic(err) // strings and a time always marshal
+	}
+	return t.sealer.Seal(keptPurpose, append(t.owner[:2:2], string(kept.Tenant)), plain)
+}
+
+// Open opens what Seal gave for the tenant, with any of keys; the error is ErrUnreadable.
+func (t *Tokens) Open(tenant superoffice.Tenant, sealed string) (Kept, error) {
+	kept := Kept{Tenant: tenant}
+	plain, err := t.sealer.Open(keptPurpose, append(t.owner[:2:2], string(tenant)), sealed)
+	if err != nil {
+		return kept, ErrUnreadable
+	}
+	var in sealedKept
+	if json.Unmarshal(plain, &in) != nil || in.Token == "" {
+		return kept, ErrUnreadable
+	}
+	kept.Token, kept.Since, kept.By = auth.NewSecret(in.Token), in.Since, in.By
+	return kept, nil
+}
