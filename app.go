@@ -51,6 +51,7 @@ type App struct {
 	AccountPassword string `json:"account_password,omitempty"`
 
 	clientID string
+	registry *registry
 	grants   auth.App
 	secret   *secret
 	password *secret

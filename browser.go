@@ -1,23 +1,19 @@
 package erpsync
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
-	"golang.org/x/oauth2"
 	"golang.org/x/sync/singleflight"
 
 	"github.com/caddy-erpsync/caddy-erpsync/auth"
 	"github.com/caddy-erpsync/caddy-erpsync/auth/session"
 	"github.com/caddy-erpsync/caddy-erpsync/auth/superid"
-	"github.com/caddy-erpsync/caddy-erpsync/superoffice"
 )
 
 // Browser lets people sign in with SuperID and keeps their sessions.
@@ -47,16 +43,10 @@ type Browser struct {
 }
 
 const (
-	defaultPrefix = "/erpsync"
-
 	// Browsers take a cookie with this prefix from its own host over TLS alone,
 	// so that no sibling and nobody on the way can plant one.
 	sessionCookie = "__Host-erpsync"
-	attemptCookie = "__Host-erpsync-attempt"
 	xsrfCookie    = "XSRF-TOKEN"
-
-	attemptPurpose  = "erpsync attempt"
-	attemptLifetime = 10 * time.Minute
 )
 
 func (b *Browser) provision(h *Handler) error {
@@ -87,179 +77,6 @@ func (b *Browser) provision(h *Handler) error {
 
 	b.sessions = &session.Manager{Keys: h.ring, Store: h.common.sessions, Idle: time.Duration(b.Idle), Lifetime: time.Duration(b.Lifetime), PerPerson: b.Sessions}
 	return nil
-}
-
-func (b *Browser) serves(path string) bool {
-	return b != nil && strings.HasPrefix(path, b.Prefix+"/")
-}
-
-// signInURL is where a page sends its person; "" where nobody can sign in.
-func (b *Browser) signInURL() string {
-	if b == nil {
-		return ""
-	}
-	return b.Prefix + "/sign-in"
-}
-
-func (b *Browser) serve(w http.ResponseWriter, r *http.Request) error {
-	h := w.Header()
-	id := requestID(r)
-	h.Set("ErpSync-Request-Id", id)
-	h.Set("Cache-Control", "no-store")
-	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("X-Frame-Options", "DENY")
-	b.h.origins.expose(w, r)
-	if b.h.origins.preflight(w, r) {
-		return nil
-	}
-	get, post := r.Method == http.MethodGet, r.Method == http.MethodPost
-	var refusal *auth.Refusal
-	switch path := r.URL.EscapedPath(); {
-	case path == b.Prefix+"/sign-in" && get:
-		refusal = b.signIn(w, r)
-	case path == b.Prefix+"/callback" && (get || post):
-		refusal = b.callback(w, r)
-	case path == b.Prefix+"/session" && get:
-		refusal = b.session(w, r)
-	case path == b.Prefix+"/sign-out" && post:
-		refusal = b.signOut(w, r)
-	case path == b.Prefix+"/hand-over" && post && b.Framed:
-		refusal = b.takeOver(w, r)
-	case path == b.Prefix+"/panel.js" && get && b.Framed:
-		refusal = b.serveScript(w)
-	case path == b.Prefix+"/sign-in", path == b.Prefix+"/callback", path == b.Prefix+"/session", path == b.Prefix+"/sign-out",
-		b.Framed && (path == b.Prefix+"/hand-over" || path == b.Prefix+"/panel.js"):
-		refusal = auth.Refuse(auth.MethodNotAllowed, nil)
-		refusal.Detail = "This endpoint is not called with that method."
-	default:
-		refusal = auth.Refuse(auth.PathNotCanonical, nil)
-		refusal.Status, refusal.Detail = http.StatusNotFound, "There is no such endpoint."
-	}
-	if refusal != nil {
-		if refusal.Cause != nil {
-			b.h.logger.Warn("sign-in endpoint refused", zap.String("request_id", id), zap.String("reason", string(refusal.Reason)), zap.Error(refusal.Cause))
-		}
-		writeProblem(w, id, refusal)
-	}
-	return nil
-}
-
-// attempt is a sign-in that has begun. It travels sealed in a cookie of the
-// browser that began it, so that nothing is stored for strangers.
-type attempt struct {
-	State    string             `json:"s"`
-	Nonce    string             `json:"n"`
-	Verifier string             `json:"v"`
-	Tenant   superoffice.Tenant `json:"t,omitempty"`
-	Return   string             `json:"r"`
-	Redirect string             `json:"u"`
-	Until    time.Time          `json:"e"`
-	// Panel is the challenge of the iframe that a pop-up signs in for, Opener its origin.
-	Panel  string `json:"p,omitempty"`
-	Opener string `json:"o,omitempty"`
-}
-
-func (a attempt) signIn() superid.SignIn {
-	return superid.SignIn{Tenant: a.Tenant, RedirectURI: a.Redirect, State: a.State, Nonce: a.Nonce, Verifier: a.Verifier}
-}
-
-// signIn sends the browser to SuperID.
-func (b *Browser) signIn(w http.ResponseWriter, r *http.Request) *auth.Refusal {
-	a := attempt{
-		State: newID(), Nonce: newID(), Verifier: oauth2.GenerateVerifier(), Return: localPath(r.URL.Query().Get("return")),
-		Redirect: auth.OwnOrigin(r) + b.Prefix + "/callback", Until: time.Now().Add(attemptLifetime),
-	}
-	if named := r.URL.Query().Get("tenant"); named != "" {
-		tenant, ok := superoffice.ParseTenant(named)
-		if !ok {
-			refusal := auth.Refuse(auth.QueryNotUnderstood, nil)
-			refusal.Detail = "tenant has the form Cust12345."
-			return refusal
-		}
-		a.Tenant = tenant
-	}
-	if panel := r.URL.Query().Get("panel"); panel != "" {
-		var ok bool
-		a.Panel, ok = challenge(panel)
-		a.Opener = r.URL.Query().Get("opener")
-		if !ok || !b.Framed || a.Opener != auth.OwnOrigin(r) && !b.h.origins.Lists(a.Opener) {
-			refusal := auth.Refuse(auth.QueryNotUnderstood, nil)
-			refusal.Detail = "A panel signs in with panel.js, from the gateway's own origin or one that is listed under origins."
-			return refusal
-		}
-	}
-	target, err := b.client.AuthorizeURL(a.signIn())
-	if err != nil {
-		return auth.Refuse(auth.Internal, err)
-	}
-	plain, err := json.Marshal(a)
-	if err != nil {
-		return auth.Refuse(auth.Internal, err)
-	}
-	setAttempt(w, b.sessions.Keys.Seal(attemptPurpose, []string{b.App}, plain))
-	w.Header().Set("Location", target)
-	w.WriteHeader(http.StatusSeeOther)
-	return nil
-}
-
-// callback takes SuperID's answer and begins a session.
-func (b *Browser) callback(w http.ResponseWriter, r *http.Request) *auth.Refusal {
-	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
-	answer := r.URL.Query()
-	if r.Method == http.MethodPost {
-		if err := r.ParseForm(); err != nil {
-			return b.failed("The answer of SuperID cannot be read.", err)
-		}
-		answer = r.PostForm
-	}
-	var a attempt
-	sealed, err := onlyCookie(r, attemptCookie)
-	if err == nil {
-		var plain []byte
-		if plain, err = b.sessions.Keys.Open(attemptPurpose, []string{b.App}, sealed); err == nil {
-			err = json.Unmarshal(plain, &a)
-		}
-	}
-	setAttempt(w, "")
-	if err != nil || time.Now().After(a.Until) || !auth.NewSecret(a.State).Equal(answer.Get("state")) {
-		return b.failed("This sign-in was not begun in this browser, or too long ago.", err)
-	}
-	if code := answer.Get("error"); code != "" {
-		return b.failed("SuperID did not sign in: "+superid.Clean(code)+".", errors.New(superid.Clean(answer.Get("error_description"))))
-	}
-	tokens, identity, err := b.client.Exchange(r.Context(), a.signIn(), answer.Get("code"))
-	var down *superid.Error
-	if errors.As(err, &down) && !down.Fatal {
-		return auth.Refuse(auth.ProofUnavailable, err).After(2 * time.Second)
-	} else if err != nil {
-		return b.failed("SuperID's answer did not prove itself.", err)
-	}
-	if grant, ok := b.h.apps[b.App].grants.Tenant(identity.Tenant); !ok {
-		return auth.Refuse(auth.TenantNotGranted, nil)
-	} else if grant.Suspended {
-		return auth.Refuse(auth.TenantSuspended, nil)
-	}
-	token, _, err := b.sessions.Start(r.Context(), session.Session{
-		App: b.App, Tenant: identity.Tenant, UPN: identity.UPN, AssociateID: identity.AssociateID, Administrator: identity.Administrator,
-		Access: tokens.Access, AccessIssued: time.Now(), AccessExpires: tokens.Expires, Refresh: tokens.Refresh, API: identity.API,
-	})
-	if err != nil {
-		return auth.Refuse(auth.SessionUnavailable, err).After(time.Second)
-	}
-	if a.Panel != "" {
-		return b.handOver(w, r, a, token)
-	}
-	b.setSession(w, token)
-	w.Header().Set("Location", a.Return)
-	w.WriteHeader(http.StatusSeeOther)
-	return nil
-}
-
-func (b *Browser) failed(detail string, cause error) *auth.Refusal {
-	refusal := auth.Refuse(auth.CredentialInvalid, cause)
-	refusal.Status, refusal.Detail, refusal.SignIn = http.StatusForbidden, detail, b.signInURL()
-	return refusal
 }
 
 // load finds the session of a request to the endpoints.
@@ -330,15 +147,6 @@ func (b *Browser) signOut(w http.ResponseWriter, r *http.Request) *auth.Refusal 
 	return answerJSON(w, map[string]any{"sign_out": b.client.SignOutURL()})
 }
 
-// localPath is where to go after signing in: a path of this site, or its root.
-func localPath(s string) string {
-	u, err := url.Parse(s)
-	if err != nil || u.IsAbs() || u.Host != "" || !strings.HasPrefix(s, "/") || strings.HasPrefix(s, "//") || strings.ContainsAny(s, "\\\t\r\n") || len(s) > 1024 {
-		return "/"
-	}
-	return s
-}
-
 // setSession gives the browser its session.
 func (b *Browser) setSession(w http.ResponseWriter, token session.Token) {
 	b.setCookie(w, &http.Cookie{Name: sessionCookie, Value: token.Cookie(), HttpOnly: true})
@@ -353,24 +161,4 @@ func (b *Browser) setCookie(w http.ResponseWriter, cookie *http.Cookie) {
 		cookie.SameSite, cookie.Partitioned = http.SameSiteNoneMode, true
 	}
 	http.SetCookie(w, cookie)
-}
-
-// setAttempt keeps or, with "", clears the sign-in that has begun. SuperID may post its answer from
-// its own site, so the cookie has to come along from there; the pop-up of a panel is no frame.
-func setAttempt(w http.ResponseWriter, value string) {
-	age := int(attemptLifetime.Seconds())
-	if value == "" {
-		age = -1
-	}
-	http.SetCookie(w, &http.Cookie{Name: attemptCookie, Value: value, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteNoneMode, MaxAge: age})
-}
-
-func answerJSON(w http.ResponseWriter, value any) *auth.Refusal {
-	body, err := json.Marshal(value)
-	if err != nil {
-		return auth.Refuse(auth.Internal, err)
-	}
-	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(body)
-	return nil
 }

@@ -132,6 +132,7 @@ func (c *call) refuse(refusal *auth.Refusal) error {
 		c.h.logger.Error("call not served", zap.String("request_id", c.record.RequestID), zap.String("reason", string(refusal.Reason)),
 			zap.String("app", c.record.App), zap.String("tenant", c.record.Tenant), zap.Error(refusal.Cause))
 	}
+	c.approvable(refusal)
 	if refusal.Reason == auth.MethodNotAllowed {
 		c.w.Header().Set("Allow", http.MethodPost)
 	}
@@ -145,6 +146,7 @@ func (c *call) end() {
 	c.record.Duration = time.Since(c.record.Started)
 	c.record.End(c.h.audit)
 	c.h.metrics.Count(&c.record)
+	c.h.common.ledger.Enter(&c.record)
 	ctx := c.r.Context()
 	if replacer, ok := ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
 		replacer.Set("http.erpsync.app", c.record.App)

@@ -8,11 +8,10 @@ import (
 	"strings"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/caddy-erpsync/caddy-erpsync/auth"
 	"github.com/caddy-erpsync/caddy-erpsync/auth/systemuser"
 	"github.com/caddy-erpsync/caddy-erpsync/outcome"
+	"github.com/caddy-erpsync/caddy-erpsync/superoffice"
 )
 
 // owned is a credential with the way to replace it.
@@ -63,22 +62,38 @@ func (c *call) credential() (refusal *auth.Refusal) {
 
 // systemTicket takes the tenant's system user's ticket, which all callers share.
 func (c *call) systemTicket() *auth.Refusal {
-	key := auth.Key("system", c.h.environment.Base(), c.app.clientID, string(c.principal.Tenant), c.grant.SystemToken.Reveal())
-	mint := func(ctx context.Context, _ auth.Credential) (auth.Credential, *auth.Refusal) {
-		ticket, err := c.app.system.Mint(ctx, c.principal.Tenant, c.grant.SystemToken)
-		var refused *systemuser.RefusedError
-		c.h.metrics.Renewal(outcome.SystemTicket, outcome.ResultOf(err == nil, errors.As(err, &refused)))
-		switch {
-		case errors.As(err, &refused):
-			c.h.logger.Error("system user refused: the tenant's administrator has to approve the app again, or the system token, secret or key is wrong",
-				zap.String("app", c.app.Name), zap.String("tenant", string(c.principal.Tenant)), zap.Error(err))
-			return auth.Credential{}, auth.Refuse(auth.ConsentRequired, err)
-		case err != nil:
-			return auth.Credential{}, auth.Refuse(auth.CredentialUnavailable, err).After(2 * time.Second)
+	h, app, tenant, token := c.h, c.app, c.principal.Tenant, c.grant.SystemToken
+	return c.keep(h.systemKey(app, tenant, token), func(ctx context.Context, _ auth.Credential) (auth.Credential, *auth.Refusal) {
+		return h.mintTicket(ctx, app, tenant, token)
+	}, auth.UpstreamCredentialRefused)
+}
+
+// systemKey names the ticket that the token is good for.
+func (h *Handler) systemKey(app *App, tenant superoffice.Tenant, token auth.Secret) string {
+	return auth.Key("system", h.environment.Base(), app.clientID, string(tenant), token.Reveal())
+}
+
+// mintTicket asks SuperOffice for a ticket of the tenant's system user, and notes whether it gave one.
+func (h *Handler) mintTicket(ctx context.Context, app *App, tenant superoffice.Tenant, token auth.Secret) (auth.Credential, *auth.Refusal) {
+	ticket, err := app.system.Mint(ctx, tenant, token)
+	var refused *systemuser.RefusedError
+	if errors.As(err, &refused) && app.registry.kept != nil && app.registry.kept.Again(ctx, tenant, token) {
+		// Another gateway has kept a later approval meanwhile.
+		if kept, _, keptErr := app.registry.kept.Get(ctx, tenant); keptErr == nil {
+			ticket, err = app.system.Mint(ctx, tenant, kept.Token)
 		}
-		return auth.Credential{Kind: auth.SOTicket, Owner: auth.AsSystem, Value: ticket.Value, Expires: ticket.Expires, API: ticket.API}, nil
 	}
-	return c.keep(key, mint, auth.UpstreamCredentialRefused)
+	refused = nil
+	h.metrics.Renewal(outcome.SystemTicket, outcome.ResultOf(err == nil, errors.As(err, &refused)))
+	switch {
+	case refused != nil:
+		h.consentRequired(app, tenant, err, refused.Message)
+		return auth.Credential{}, auth.Refuse(auth.ConsentRequired, err)
+	case err != nil:
+		return auth.Credential{}, auth.Refuse(auth.CredentialUnavailable, err).After(2 * time.Second)
+	}
+	h.consented(app, tenant)
+	return auth.Credential{Kind: auth.SOTicket, Owner: auth.AsSystem, Value: ticket.Value, Expires: ticket.Expires, API: ticket.API}, nil
 }
 
 // accountBearer takes the token of the onsite service account.

@@ -14,11 +14,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	h.calls.Add(1)
 	defer h.calls.Done()
 
-	// Is it an ErpSync call, or an endpoint of the sign-in? Everything else is not ours.
+	// Is it an ErpSync call, or one of the gateway's own pages? Everything else is not ours.
 	path, verdict := h.paths.Read(r.URL.EscapedPath())
 	if verdict == superoffice.NotOurs {
-		if h.Browser.serves(r.URL.Path) {
-			return h.Browser.serve(w, r)
+		if h.endpoints.serves(r.URL.Path) {
+			return h.endpoints.serve(w, r)
 		}
 		return next.ServeHTTP(w, r)
 	}
@@ -40,7 +40,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 
 	// May this app, in this tenant, make this call? And does the body say for
 	// certain which connection and which keys?
-	grant, refusal := c.app.grants.AuthoriseCall(c.principal, c.request())
+	grant, refusal := c.app.grants.AuthoriseCall(c.r.Context(), c.principal, c.request())
 	if refusal != nil {
 		return c.refuse(refusal)
 	}

@@ -104,6 +104,7 @@ type Handler struct {
 	apps        map[string]*App
 	issuers     auth.Issuers
 	origins     pages
+	endpoints   *endpoints
 	roundTrip   http.RoundTripper
 	locator     *superoffice.Locator
 	prover      *auth.Prover
@@ -201,6 +202,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 			return fmt.Errorf("browser: %w", err)
 		}
 	}
+	h.endpoints = newEndpoints(h)
 	running.Store(h, nil)
 	return nil
 }

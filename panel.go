@@ -87,7 +87,7 @@ func (b *Browser) takeOver(w http.ResponseWriter, r *http.Request) *auth.Refusal
 		Panel          panelOf
 	}
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 4<<10)).Decode(&in); err != nil {
-		return b.failed("The hand-over cannot be read.", err)
+		return b.h.endpoints.failed("The hand-over cannot be read.", err)
 	}
 	waiting, err := b.swap(r.Context(), in.Code)
 	if errors.Is(err, session.ErrUnavailable) {
@@ -95,15 +95,15 @@ func (b *Browser) takeOver(w http.ResponseWriter, r *http.Request) *auth.Refusal
 	}
 	digest := sha256.Sum256([]byte(in.Verifier))
 	if err != nil || !auth.NewSecret(waiting.Challenge).Equal(base64.RawURLEncoding.EncodeToString(digest[:])) {
-		return b.failed("The code is not this panel's, was used already, or is older than a minute.", err)
+		return b.h.endpoints.failed("The code is not this panel's, was used already, or is older than a minute.", err)
 	}
 	token, err := b.sessions.Keys.Parse(waiting.Cookie)
 	if err != nil {
-		return b.failed("The code is not this panel's.", err)
+		return b.h.endpoints.failed("The code is not this panel's.", err)
 	}
 	s, err := b.sessions.Load(r.Context(), token)
 	if err != nil {
-		return b.failed("The session has ended.", err)
+		return b.h.endpoints.failed("The session has ended.", err)
 	}
 	if refusal := in.Panel.check(s); refusal != nil {
 		_ = b.sessions.End(r.Context(), token)
@@ -149,7 +149,7 @@ func (p panelOf) check(s session.Session) *auth.Refusal {
 func panelIn(query url.Values) panelOf { return panelOf{query.Get("uctx"), query.Get("usid")} }
 
 // serveScript gives the script for a panel's page.
-func (b *Browser) serveScript(w http.ResponseWriter) *auth.Refusal {
+func (b *Browser) serveScript(w http.ResponseWriter, _ *http.Request) *auth.Refusal {
 	w.Header().Set("Content-Type", "text/javascript; charset=utf-8")
 	w.Header().Set("Cache-Control", "public, max-age=3600")
 	_, _ = w.Write(panelScript)

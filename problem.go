@@ -24,11 +24,12 @@ func writeProblem(w http.ResponseWriter, requestID string, refusal *auth.Refusal
 		Reason   string `json:"reason"`
 		Pointer  string `json:"pointer,omitempty"`
 		SignIn   string `json:"sign_in,omitempty"`
+		Approve  string `json:"approve,omitempty"`
 		Running  string `json:"running,omitempty"`
 		Instance string `json:"instance"`
 	}{
 		problemType + string(refusal.Reason), strings.ReplaceAll(string(refusal.Reason), "_", " "), refusal.Status, refusal.Detail,
-		string(refusal.Reason), refusal.Pointer, refusal.SignIn, refusal.Running, requestID,
+		string(refusal.Reason), refusal.Pointer, refusal.SignIn, refusal.Approve, refusal.Running, requestID,
 	})
 	if err != nil {
 		panic(err) // strings and numbers always marshal

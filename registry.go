@@ -1,13 +1,18 @@
 package erpsync
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"time"
 
-	"github.com/caddy-erpsync/caddy-erpsync/auth"
-	"github.com/caddy-erpsync/caddy-erpsync/superoffice"
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
+
+	"github.com/caddy-erpsync/caddy-erpsync/auth"
+	"github.com/caddy-erpsync/caddy-erpsync/auth/systemuser"
+	"github.com/caddy-erpsync/caddy-erpsync/superoffice"
 )
 
 // Tenant is a customer that approved the app.
@@ -24,82 +29,161 @@ type Tenant struct {
 	Suspended bool `json:"suspended,omitempty"`
 }
 
+// registry says in which tenants an app may do what.
+type registry struct {
+	listed auth.Tenants       // in the configuration
+	file   *auth.TenantsFile  // nil: none
+	any    *auth.TenantGrant  // of whichever tenant; nil: only those that are named
+	kept   *systemuser.Tokens // what approvals and imports brought; nil: the app has no system user
+}
+
+func (r *registry) tenant(t superoffice.Tenant) (auth.TenantGrant, bool) {
+	if grant, ok := r.listed[t]; ok {
+		return grant, true
+	}
+	if r.file != nil {
+		if grant, ok := r.file.Tenant(t); ok {
+			return grant, true
+		}
+	}
+	if r.any != nil && t != superoffice.Onsite {
+		return *r.any, true
+	}
+	return auth.TenantGrant{}, false
+}
+
+// named are the tenants that the configuration and the tenants file name.
+func (r *registry) named() auth.Tenants {
+	all := make(auth.Tenants, len(r.listed))
+	if r.file != nil {
+		maps.Copy(all, r.file.All())
+	}
+	maps.Copy(all, r.listed)
+	return all
+}
+
+// systemToken gives the token that an approval or an import brought, or else the configured one,
+// which may be zero. While the storage gives no answer the configured one is used.
+func (r *registry) systemToken(ctx context.Context, tenant superoffice.Tenant, configured auth.Secret) (auth.Secret, *auth.Refusal) {
+	kept, there, err := r.kept.Get(ctx, tenant)
+	switch {
+	case err == nil && there:
+		return kept.Token, nil
+	case err == nil, !configured.IsZero():
+		return configured, nil
+	case errors.Is(err, systemuser.ErrUnreadable):
+		return auth.Secret{}, auth.Refuse(auth.CredentialUnavailable, fmt.Errorf("%s: %w", tenant, err))
+	}
+	return auth.Secret{}, auth.Refuse(auth.StoreUnavailable, err).After(time.Second)
+}
+
 func (a *App) provisionTenants(ctx caddy.Context, h *Handler, online bool) error {
+	a.registry = &registry{}
+	a.grants.Tenant = a.registry.tenant
 	if !online {
 		if len(a.Tenants) > 0 || a.TenantsFile != "" {
 			return errors.New("tenant: an onsite installation has none")
 		}
-		a.grants.Tenant = func(t superoffice.Tenant) (auth.TenantGrant, bool) {
-			return auth.TenantGrant{}, t == superoffice.Onsite
-		}
+		a.registry.listed = auth.Tenants{superoffice.Onsite: {}}
 		return nil
 	}
-	listed := make(auth.Tenants, len(a.Tenants))
-	var any *auth.TenantGrant
-	for _, t := range a.Tenants {
-		if err := resyncAll(t.ResyncAll); err != nil {
-			return fmt.Errorf("tenant %s: %w", t.Name, err)
-		}
-		grant := auth.TenantGrant{ResyncAll: auth.ResyncAll(t.ResyncAll), Suspended: t.Suspended}
-		var err error
-		if grant.Connections, err = connections(t.Connections); err != nil {
-			return fmt.Errorf("tenant %s: %w", t.Name, err)
-		}
-		if t.SystemToken != "" {
-			token, err := newSecret("system_token", t.SystemToken, h.logger)
-			if err != nil {
-				return fmt.Errorf("tenant %s: %w", t.Name, err)
-			}
-			grant.SystemToken, _ = token.get()
-		}
-		if t.Name == "*" {
-			if a.grants.CallAs == auth.AsSystem {
-				return errors.New("tenant *: call_as system needs each tenant's own system token; list them, or use a tenants file")
-			}
-			if any != nil {
-				return errors.New("tenant *: stands twice")
-			}
-			any = &grant
-			continue
-		}
-		name, ok := superoffice.ParseTenant(t.Name)
-		if !ok {
-			return fmt.Errorf("tenant %q: want the form Cust12345, or *", t.Name)
-		}
-		if _, twice := listed[name]; twice {
-			return fmt.Errorf("tenant %s: stands twice", name)
-		}
-		listed[name] = grant
+	if a.system != nil && a.clientID != "" {
+		a.registry.kept = systemuser.NewTokens(h.storage, h.ring, h.environment, a.clientID)
+		a.grants.SystemToken = a.registry.systemToken
+		a.resealLater(ctx, h)
 	}
-	var file *auth.TenantsFile
-	if a.TenantsFile != "" {
-		var err error
-		if file, err = auth.OpenTenantsFile(a.TenantsFile); err != nil {
+	a.registry.listed = make(auth.Tenants, len(a.Tenants))
+	for _, t := range a.Tenants {
+		if err := a.registry.list(t, h.logger); err != nil {
+			return fmt.Errorf("tenant %s: %w", t.Name, err)
+		}
+	}
+	return a.provisionTenantsFile(ctx, h)
+}
+
+// list takes a tenant of the configuration.
+func (r *registry) list(t *Tenant, logger *zap.Logger) error {
+	if err := resyncAll(t.ResyncAll); err != nil {
+		return err
+	}
+	grant := auth.TenantGrant{ResyncAll: auth.ResyncAll(t.ResyncAll), Suspended: t.Suspended}
+	var err error
+	if grant.Connections, err = connections(t.Connections); err != nil {
+		return err
+	}
+	if t.SystemToken != "" {
+		token, err := newSecret("system_token", t.SystemToken, logger)
+		if err != nil {
 			return err
 		}
-		go file.Follow(ctx, func(err error) {
-			if err != nil {
-				h.logger.Error("tenants file not taken over: the last good one stays in force", zap.String("app", a.Name), zap.Error(err))
-				return
-			}
-			h.logger.Info("tenants file taken over", zap.String("app", a.Name), zap.String("file", a.TenantsFile), zap.Int("tenants", file.Len()))
-		})
+		grant.SystemToken, _ = token.get()
 	}
-	a.grants.Tenant = func(t superoffice.Tenant) (auth.TenantGrant, bool) {
-		if grant, ok := listed[t]; ok {
-			return grant, true
+	if t.Name == "*" {
+		switch {
+		case r.any != nil:
+			return errors.New("stands twice")
+		case t.SystemToken != "":
+			return errors.New("a system token belongs to one tenant: name it")
 		}
-		if file != nil {
-			if grant, ok := file.Tenant(t); ok {
-				return grant, true
-			}
-		}
-		if any != nil && t != superoffice.Onsite {
-			return *any, true
-		}
-		return auth.TenantGrant{}, false
+		r.any = &grant
+		return nil
 	}
+	name, ok := superoffice.ParseTenant(t.Name)
+	if !ok {
+		return errors.New("want the form Cust12345, or *")
+	}
+	if _, twice := r.listed[name]; twice {
+		return errors.New("stands twice")
+	}
+	r.listed[name] = grant
 	return nil
+}
+
+func (a *App) provisionTenantsFile(ctx caddy.Context, h *Handler) (err error) {
+	if a.TenantsFile == "" {
+		return nil
+	}
+	file, err := auth.OpenTenantsFile(a.TenantsFile)
+	if err != nil {
+		return err
+	}
+	a.registry.file = file
+	go file.Follow(ctx, func(err error) {
+		if err != nil {
+			h.logger.Error("tenants file not taken over: the last good one stays in force", zap.String("app", a.Name), zap.Error(err))
+			return
+		}
+		h.logger.Info("tenants file taken over", zap.String("app", a.Name), zap.String("file", a.TenantsFile), zap.Int("tenants", file.Len()))
+	})
+	return nil
+}
+
+const (
+	// resealAfter keeps configurations that are only tried out, such as by caddy validate, from writing.
+	resealAfter   = 10 * time.Second
+	resealTimeout = 10 * time.Minute
+)
+
+// resealLater seals kept tokens anew under the first of keys, so that the others can be taken out.
+func (a *App) resealLater(ctx context.Context, h *Handler) {
+	if len(h.keys) < 2 {
+		return
+	}
+	go func() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(resealAfter):
+		}
+		ctx, cancel := context.WithTimeout(ctx, resealTimeout)
+		defer cancel()
+		resealed, err := a.registry.kept.Reseal(ctx)
+		if err != nil {
+			h.logger.Error("not every kept system token was sealed anew: leave the older of keys where they are", zap.String("app", a.Name), zap.Int("resealed", resealed), zap.Error(err))
+			return
+		}
+		h.logger.Info("kept system tokens are sealed under the first of keys", zap.String("app", a.Name), zap.Int("resealed", resealed))
+	}()
 }
 
 func resyncAll(s string) error {

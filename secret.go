@@ -8,9 +8,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/caddy-erpsync/caddy-erpsync/auth"
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
+
+	"github.com/caddy-erpsync/caddy-erpsync/auth"
 )
 
 // secretAge is how long the value of a placeholder is used before it is looked up again.

@@ -88,6 +88,7 @@ type common struct {
 	sessions    session.Store
 	credentials *auth.Keeper
 	meter       guard.Meter
+	ledger      outcome.Ledger
 	own         lease.Memory // of this process
 	locker      lease.Locker // of all gateways
 	shelf       auth.Shelf   // likewise
@@ -147,6 +148,7 @@ func (h *Handler) provisionStore() error {
 	h.release = append(h.release, func() { _, _ = commons.Delete(where) })
 	h.common = value.(*common)
 	h.common.credentials.Forgive()
+	h.metrics.Follow(&h.common.ledger)
 	answered := func(yes bool) { h.metrics.Answered(outcome.Store, yes) }
 	h.common.answered.Store(&answered)
 	if !h.common.alone {

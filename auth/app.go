@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"context"
 	"slices"
 	"strings"
 
@@ -68,6 +69,7 @@ func (c *Connections) admits(connection int32) bool {
 
 // TenantGrant is what an app may do in one tenant.
 type TenantGrant struct {
+	Name        string       // for people
 	Connections *Connections // nil: as the app says
 	ResyncAll   ResyncAll    // "": as the app says
 	SystemToken Secret
@@ -87,6 +89,9 @@ type App struct {
 
 	// Tenant tells what the app may do in a tenant; false: nothing.
 	Tenant func(superoffice.Tenant) (TenantGrant, bool)
+	// SystemToken gives the system token for AsSystem: one that an approval brought, or else the
+	// configured one, which may be zero. nil: the configured one.
+	SystemToken func(ctx context.Context, tenant superoffice.Tenant, configured Secret) (Secret, *Refusal)
 }
 
 // Request is what a principal asks for, as far as the decision needs it.
@@ -100,8 +105,9 @@ type Request struct {
 }
 
 // AuthoriseCall decides what can be decided before the body is read: the agent,
-// the operation, the tenant and the person. It returns nil to let the call go on.
-func (a *App) AuthoriseCall(p Principal, req Request) (TenantGrant, *Refusal) {
+// the operation, the tenant and the person. It returns nil to let the call go on. The grant has the
+// system token that the call needs; ctx bounds how long that is looked for.
+func (a *App) AuthoriseCall(ctx context.Context, p Principal, req Request) (TenantGrant, *Refusal) {
 	if req.PathTenant != superoffice.Onsite && req.PathTenant != p.Tenant {
 		return TenantGrant{}, Refuse(TenantMismatch, nil)
 	}
@@ -119,10 +125,17 @@ func (a *App) AuthoriseCall(p Principal, req Request) (TenantGrant, *Refusal) {
 		return TenantGrant{}, Refuse(TenantSuspended, nil)
 	case a.CallAs != AsUser && p.Person() && !a.Users.admits(p):
 		return TenantGrant{}, Refuse(PersonNotGranted, nil)
-	case a.CallAs == AsSystem && grant.SystemToken.IsZero():
-		return TenantGrant{}, Refuse(NoSystemToken, nil)
+	case a.CallAs != AsSystem:
+		return grant, nil
 	}
-	return grant, nil
+	var refusal *Refusal
+	if a.SystemToken != nil {
+		grant.SystemToken, refusal = a.SystemToken(ctx, p.Tenant, grant.SystemToken)
+	}
+	if refusal == nil && grant.SystemToken.IsZero() {
+		refusal = Refuse(NoSystemToken, nil)
+	}
+	return grant, refusal
 }
 
 // AuthoriseArguments decides what needs the body: the connection and how much is to be resynchronised.

@@ -349,7 +349,7 @@ func BenchmarkTenants(b *testing.B) {
 			last := superoffice.Tenant(fmt.Sprintf("Cust%d", 10000+n-1))
 			app := App{Agents: []string{"ErpSync"}, Operations: []superoffice.Operation{superoffice.ForceResync}, CallAs: AsSystem, Tenant: func(t superoffice.Tenant) (TenantGrant, bool) { g, ok := tenants[t]; return g, ok }}
 			for b.Loop() {
-				if _, refusal := app.AuthoriseCall(Principal{Scheme: JWT, Tenant: last}, Request{Operation: superoffice.ForceResync, PathTenant: last}); refusal != nil {
+				if _, refusal := app.AuthoriseCall(b.Context(), Principal{Scheme: JWT, Tenant: last}, Request{Operation: superoffice.ForceResync, PathTenant: last}); refusal != nil {
 					b.Fatal(refusal)
 				}
 			}

@@ -18,7 +18,7 @@ func NewOrigins(origins ...string) (Origins, string) {
 	for _, origin := range origins {
 		u, err := url.Parse(origin)
 		if err != nil || u.Scheme+"://"+u.Host != origin || u.Host == "" || origin != strings.ToLower(origin) || strings.Contains(u.Host, "*") ||
-			(u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname()))) {
+			(u.Scheme != "https" && (u.Scheme != "http" || !Loopback(u.Hostname()))) {
 			return Origins{}, origin
 		}
 	}
@@ -60,12 +60,13 @@ func OwnOrigin(r *http.Request) string {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		name = h
 	}
-	if r.TLS == nil && loopback(strings.Trim(name, "[]")) {
+	if r.TLS == nil && Loopback(strings.Trim(name, "[]")) {
 		return "http://" + host
 	}
 	return "https://" + host
 }
 
-func loopback(host string) bool {
+// Loopback tells that a host name, or an address without brackets, is this machine's own.
+func Loopback(host string) bool {
 	return host == "localhost" || strings.HasSuffix(host, ".localhost") || host == "::1" || strings.HasPrefix(host, "127.") && net.ParseIP(host) != nil
 }

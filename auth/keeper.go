@@ -11,8 +11,8 @@ const (
 	// mintTimeout bounds one mint, whoever waits for it.
 	mintTimeout = 30 * time.Second
 
-	// refusedAge is how long a credential that was refused straight after its
-	// minting is not minted again.
+	// refusedAge is how long nothing is minted again after SuperOffice said no for good, or after
+	// it refused what had just been minted: then one call tries.
 	refusedAge = time.Minute
 
 	firstBackoff = time.Second
@@ -90,6 +90,26 @@ func (k *Keeper) Get(ctx context.Context, key string, mint Mint) (Credential, *R
 	}
 }
 
+// Look gives what is kept under key without minting; false: nothing that is valid.
+func (k *Keeper) Look(key string) (Credential, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	entry := k.kept[key]
+	if entry == nil || !entry.valid(k.now()) {
+		return Credential{}, false
+	}
+	return entry.credential, true
+}
+
+// Forget drops what is kept under key, a refusal too: the next who asks has it minted.
+func (k *Keeper) Forget(key string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if entry := k.kept[key]; entry != nil {
+		entry.have, entry.refusal, entry.failures, entry.retry = false, nil, 0, time.Time{}
+	}
+}
+
 // Forgive forgets refusals and back-offs: a new configuration may have mended what they came from.
 func (k *Keeper) Forgive() {
 	k.mu.Lock()
@@ -129,7 +149,11 @@ func (k *Keeper) mint(ctx context.Context, entry *kept, mint Mint) {
 		defer k.mu.Unlock()
 		now := k.now()
 		if refusal != nil {
-			entry.refusal, entry.retry = refusal, now.Add(backoff(entry.failures))
+			wait := backoff(entry.failures)
+			if refusal.Status != http.StatusServiceUnavailable { // it will not come right by itself
+				wait = refusedAge
+			}
+			entry.refusal, entry.retry = refusal, now.Add(wait)
 			entry.failures++
 		} else {
 			if credential.Minted.IsZero() {

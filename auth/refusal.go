@@ -80,64 +80,66 @@ const (
 type refusalFace struct {
 	status int
 	detail string
+	remedy string
 }
 
-// faces holds each reason's HTTP status and the sentence that a caller reads.
+// faces holds each reason's HTTP status, the sentence that a caller reads, and what the operator does
+// about it, as the README's table has it.
 // No sentence tells a caller who has not proved itself which app, tenant or
 // operation exists.
 var faces = map[Reason]refusalFace{
-	PathNotCanonical:     {http.StatusBadRequest, "The path is not spelled in the one way that is served: /api/v1/Agents/ErpSync/{operation}, with the tenant before /api Online, no percent-encoding and nothing else in it."},
-	MethodNotAllowed:     {http.StatusMethodNotAllowed, "Operations of the agent are called with POST."},
-	QueryNotUnderstood:   {http.StatusBadRequest, "The query may hold one $select, a list of property names with commas, and nothing else."},
-	UpgradeRefused:       {http.StatusBadRequest, "An operation of the agent cannot be upgraded to another protocol."},
-	EarlyData:            {http.StatusTooEarly, "The call arrived in TLS early data, which can be replayed. Send it again after the handshake."},
-	BodyTooLarge:         {http.StatusRequestEntityTooLarge, "The body is larger than the gateway takes."},
-	BodyIncomplete:       {http.StatusBadRequest, "The body did not arrive whole in time. Nothing was sent to SuperOffice."},
-	BodyNotUnderstood:    {http.StatusBadRequest, "The body cannot be understood for certain. Nothing was sent to SuperOffice."},
-	MediaTypeUnsupported: {http.StatusUnsupportedMediaType, "The body's content type is none that the gateway can read for certain."},
+	PathNotCanonical:     {http.StatusBadRequest, "The path is not spelled in the one way that is served: /api/v1/Agents/ErpSync/{operation}, with the tenant before /api Online, no percent-encoding and nothing else in it.", "nothing; somebody probes or a client misspells"},
+	MethodNotAllowed:     {http.StatusMethodNotAllowed, "Operations of the agent are called with POST.", "nothing"},
+	QueryNotUnderstood:   {http.StatusBadRequest, "The query may hold one $select, a list of property names with commas, and nothing else.", "nothing"},
+	UpgradeRefused:       {http.StatusBadRequest, "An operation of the agent cannot be upgraded to another protocol.", "nothing"},
+	EarlyData:            {http.StatusTooEarly, "The call arrived in TLS early data, which can be replayed. Send it again after the handshake.", "nothing"},
+	BodyTooLarge:         {http.StatusRequestEntityTooLarge, "The body is larger than the gateway takes.", "raise `guard max_body` if it is right"},
+	BodyIncomplete:       {http.StatusBadRequest, "The body did not arrive whole in time. Nothing was sent to SuperOffice.", "nothing"},
+	BodyNotUnderstood:    {http.StatusBadRequest, "The body cannot be understood for certain. Nothing was sent to SuperOffice.", "nothing"},
+	MediaTypeUnsupported: {http.StatusUnsupportedMediaType, "The body's content type is none that the gateway can read for certain.", "nothing"},
 
-	CredentialMissing:  {http.StatusUnauthorized, "The call carries no credential that is taken here."},
-	CredentialInvalid:  {http.StatusUnauthorized, "The credential did not prove itself."},
-	SignInAgain:        {http.StatusUnauthorized, "The session has ended. Sign in again."},
-	CrossSite:          {http.StatusForbidden, "The call comes from another site."},
-	XSRFInvalid:        {http.StatusForbidden, "X-XSRF-TOKEN is missing or is not this session's."},
-	PanelMismatch:      {http.StatusForbidden, "The panel is shown to another person or in another tenant than is signed in here."},
-	ProofUnavailable:   {http.StatusServiceUnavailable, "SuperOffice could not be asked whose credential this is. Nothing was sent."},
-	SessionUnavailable: {http.StatusServiceUnavailable, "The session store gives no answer. You are still signed in; try again shortly."},
+	CredentialMissing:  {http.StatusUnauthorized, "The call carries no credential that is taken here.", "nothing"},
+	CredentialInvalid:  {http.StatusUnauthorized, "The credential did not prove itself.", "see the log for the cause"},
+	SignInAgain:        {http.StatusUnauthorized, "The session has ended. Sign in again.", "nothing"},
+	CrossSite:          {http.StatusForbidden, "The call comes from another site.", "list the page under `browser origins` if it is yours"},
+	XSRFInvalid:        {http.StatusForbidden, "X-XSRF-TOKEN is missing or is not this session's.", "nothing"},
+	PanelMismatch:      {http.StatusForbidden, "The panel is shown to another person or in another tenant than is signed in here.", "nothing"},
+	ProofUnavailable:   {http.StatusServiceUnavailable, "SuperOffice could not be asked whose credential this is. Nothing was sent.", "look at SuperOffice or the identity provider"},
+	SessionUnavailable: {http.StatusServiceUnavailable, "The session store gives no answer. You are still signed in; try again shortly.", "look at the store"},
 
-	TenantMismatch:       {http.StatusForbidden, "The path names another tenant than the credential."},
-	AppTokenMismatch:     {http.StatusForbidden, "The SO-AppToken is not the app's."},
-	AgentNotGranted:      {http.StatusForbidden, "The app is not registered for the ErpSync agent."},
-	OperationNotGranted:  {http.StatusForbidden, "The app may not call this operation."},
-	TenantNotGranted:     {http.StatusForbidden, "The app is not approved for this tenant."},
-	TenantSuspended:      {http.StatusForbidden, "Calls for this tenant are suspended."},
-	PersonNotGranted:     {http.StatusForbidden, "This person may not call with a credential that is not their own."},
-	ConnectionNotGranted: {http.StatusForbidden, "The app may not resync this ERP connection in this tenant."},
-	ResyncAllDenied:      {http.StatusForbidden, "No key list means everything, and the app may not resync everything in this tenant."},
-	ResyncAllUnconfirmed: {http.StatusForbidden, "This would resync everything. Send the header ErpSync-Confirm: all to say that it is meant."},
-	NoSystemToken:        {http.StatusForbidden, "The tenant's administrator has not approved the app for a system user."},
-	SwapUnavailable:      {http.StatusForbidden, "This SuperOffice cannot turn a session into a token (User/currentToken)."},
+	TenantMismatch:       {http.StatusForbidden, "The path names another tenant than the credential.", "nothing"},
+	AppTokenMismatch:     {http.StatusForbidden, "The SO-AppToken is not the app's.", "nothing"},
+	AgentNotGranted:      {http.StatusForbidden, "The app is not registered for the ErpSync agent.", "ask SuperOffice's app manager, then `agents ErpSync`"},
+	OperationNotGranted:  {http.StatusForbidden, "The app may not call this operation.", "`operations`"},
+	TenantNotGranted:     {http.StatusForbidden, "The app is not approved for this tenant.", "`tenant` or the tenants file"},
+	TenantSuspended:      {http.StatusForbidden, "Calls for this tenant are suspended.", "`suspended`"},
+	PersonNotGranted:     {http.StatusForbidden, "This person may not call with a credential that is not their own.", "`users`, or `call_as user`"},
+	ConnectionNotGranted: {http.StatusForbidden, "The app may not resync this ERP connection in this tenant.", "`connections`"},
+	ResyncAllDenied:      {http.StatusForbidden, "No key list means everything, and the app may not resync everything in this tenant.", "`resync_all`"},
+	ResyncAllUnconfirmed: {http.StatusForbidden, "This would resync everything. Send the header ErpSync-Confirm: all to say that it is meant.", "nothing"},
+	NoSystemToken:        {http.StatusForbidden, "The tenant's administrator has not approved the app for a system user.", "send the tenant's administrator the link in `approve`, or import the token"},
+	SwapUnavailable:      {http.StatusForbidden, "This SuperOffice cannot turn a session into a token (User/currentToken).", "upgrade SuperOffice, or use `call_as account`"},
 
-	HeaderNotUnderstood:  {http.StatusBadRequest, "Idempotency-Key is one printable text of up to 255 characters, ErpSync-Dry-Run is true, and each stands there once."},
-	CallRunning:          {http.StatusConflict, "The same call is running already. Nothing was sent."},
-	IdempotencyKeyReused: {http.StatusUnprocessableEntity, "This Idempotency-Key was used for another call."},
-	AnswerNotKept:        {http.StatusConflict, "The first call with this Idempotency-Key is over; its answer was too long to be kept. Nothing was sent."},
-	TooManyInFlight:      {http.StatusTooManyRequests, "Too many calls are running. Nothing was sent."},
-	RateLimited:          {http.StatusTooManyRequests, "Too many calls in a second. Nothing was sent."},
-	CoolingDown:          {http.StatusTooManyRequests, "Everything was resynced through this connection a short time ago. Nothing was sent."},
-	StoreUnavailable:     {http.StatusServiceUnavailable, "The store that guards this call gives no answer. Nothing was sent."},
+	HeaderNotUnderstood:  {http.StatusBadRequest, "Idempotency-Key is one printable text of up to 255 characters, ErpSync-Dry-Run is true, and each stands there once.", "nothing"},
+	CallRunning:          {http.StatusConflict, "The same call is running already. Nothing was sent.", "nothing"},
+	IdempotencyKeyReused: {http.StatusUnprocessableEntity, "This Idempotency-Key was used for another call.", "nothing"},
+	AnswerNotKept:        {http.StatusConflict, "The first call with this Idempotency-Key is over; its answer was too long to be kept. Nothing was sent.", "the audit line of `running` has the outcome"},
+	TooManyInFlight:      {http.StatusTooManyRequests, "Too many calls are running. Nothing was sent.", "`guard in_flight`"},
+	RateLimited:          {http.StatusTooManyRequests, "Too many calls in a second. Nothing was sent.", "`guard rate`, as far as the vendor allows"},
+	CoolingDown:          {http.StatusTooManyRequests, "Everything was resynced through this connection a short time ago. Nothing was sent.", "`guard cool_down`"},
+	StoreUnavailable:     {http.StatusServiceUnavailable, "The store that guards this call gives no answer. Nothing was sent.", "look at the store"},
 
-	TenantNotRunning:          {http.StatusServiceUnavailable, "SuperOffice says that the tenant is not running."},
-	TenantUnknown:             {http.StatusForbidden, "SuperOffice knows no such tenant in this environment."},
-	StateUnavailable:          {http.StatusServiceUnavailable, "SuperOffice does not tell where the tenant lives. Nothing was sent."},
-	HostNotTrusted:            {http.StatusBadGateway, "The tenant is said to live on a host that is not trusted. Nothing was sent."},
-	CredentialUnavailable:     {http.StatusServiceUnavailable, "No credential for the call can be had from SuperOffice now. Nothing was sent."},
-	ConsentRequired:           {http.StatusForbidden, "SuperOffice refuses the app's system user in this tenant. Its administrator has to approve the app again."},
-	UpstreamCredentialRefused: {http.StatusBadGateway, "SuperOffice refused the gateway's credential. Nothing was run."},
-	UpstreamUnreachable:       {http.StatusBadGateway, "SuperOffice could not be reached. Nothing was sent."},
-	UpstreamAnswerRefused:     {http.StatusBadGateway, "SuperOffice answered in a way that is not passed on."},
-	OutcomeUnknown:            {http.StatusBadGateway, "The call was sent and no answer came: it may have run. Look before you repeat it."},
-	Internal:                  {http.StatusInternalServerError, "The gateway failed. Nothing more is known here; the operator's log says why."},
+	TenantNotRunning:          {http.StatusServiceUnavailable, "SuperOffice says that the tenant is not running.", "wait, or ask SuperOffice"},
+	TenantUnknown:             {http.StatusForbidden, "SuperOffice knows no such tenant in this environment.", "check the environment"},
+	StateUnavailable:          {http.StatusServiceUnavailable, "SuperOffice does not tell where the tenant lives. Nothing was sent.", "look at SuperOffice's state service"},
+	HostNotTrusted:            {http.StatusBadGateway, "The tenant is said to live on a host that is not trusted. Nothing was sent.", "report it: the tenant's host is not SuperOffice's"},
+	CredentialUnavailable:     {http.StatusServiceUnavailable, "No credential for the call can be had from SuperOffice now. Nothing was sent.", "look at SuperID"},
+	ConsentRequired:           {http.StatusForbidden, "SuperOffice refuses the app's system user in this tenant. Its administrator has to approve the app again.", "send the tenant's administrator the link in `approve`; if every tenant is refused, check secret and key"},
+	UpstreamCredentialRefused: {http.StatusBadGateway, "SuperOffice refused the gateway's credential. Nothing was run.", "check secret, key and system token"},
+	UpstreamUnreachable:       {http.StatusBadGateway, "SuperOffice could not be reached. Nothing was sent.", "look at the network (504: timed out)"},
+	UpstreamAnswerRefused:     {http.StatusBadGateway, "SuperOffice answered in a way that is not passed on.", "see the audit line"},
+	OutcomeUnknown:            {http.StatusBadGateway, "The call was sent and no answer came: it may have run. Look before you repeat it.", "look in SuperOffice"},
+	Internal:                  {http.StatusInternalServerError, "The gateway failed. Nothing more is known here; the operator's log says why.", "report it with the log"},
 }
 
 // Reasons lists every reason there is.
@@ -148,6 +150,9 @@ func Reasons() []Reason {
 	}
 	return all
 }
+
+// Remedy is what the operator does about a refusal, "" for a reason that there is not.
+func (r Reason) Remedy() string { return faces[r].remedy }
 
 // Refusal is the gateway's own answer in place of SuperOffice's.
 type Refusal struct {
@@ -161,6 +166,8 @@ type Refusal struct {
 	Pointer string
 	// SignIn is where a browser signs in; "" says nothing.
 	SignIn string
+	// Approve is where the tenant's administrator approves the app; "" says nothing.
+	Approve string
 	// Running is the request id of the call that this one is refused for; "" says nothing.
 	Running string
 	// RetryAfter is when trying again makes sense; zero says nothing.
@@ -182,6 +189,12 @@ func Refuse(reason Reason, cause error) *Refusal {
 // After says when to try again.
 func (r *Refusal) After(d time.Duration) *Refusal {
 	r.RetryAfter = d
+	return r
+}
+
+// ApproveAt says where the tenant's administrator approves the app.
+func (r *Refusal) ApproveAt(url string) *Refusal {
+	r.Approve = url
 	return r
 }
 

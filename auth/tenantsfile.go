@@ -96,7 +96,7 @@ func (e tenantEntry) grant() (superoffice.Tenant, TenantGrant, error) {
 	default:
 		return "", TenantGrant{}, fmt.Errorf("%s: resync_all is %.20q; want deny, confirm or allow", tenant, e.ResyncAll)
 	}
-	grant := TenantGrant{ResyncAll: e.ResyncAll, SystemToken: NewSecret(e.SystemToken), Suspended: e.Suspended}
+	grant := TenantGrant{Name: e.Name, ResyncAll: e.ResyncAll, SystemToken: NewSecret(e.SystemToken), Suspended: e.Suspended}
 	if e.Connections != nil {
 		grant.Connections = &Connections{}
 		for _, c := range *e.Connections {
@@ -155,6 +155,9 @@ func (f *TenantsFile) Tenant(t superoffice.Tenant) (TenantGrant, bool) {
 	grant, ok := (*f.current.Load())[t]
 	return grant, ok
 }
+
+// All are the tenants that the file has now. They are read only.
+func (f *TenantsFile) All() Tenants { return *f.current.Load() }
 
 // Len is the number of tenants in the file now.
 func (f *TenantsFile) Len() int { return len(*f.current.Load()) }

@@ -20,6 +20,7 @@ type Metrics struct {
 	renewals *prometheus.CounterVec
 	up       *prometheus.GaugeVec
 	tenants  *prometheus.CounterVec
+	consents *consents
 }
 
 // Kind is what was renewed. The list is closed: it is a label.
@@ -88,10 +89,11 @@ func NewMetrics(registry prometheus.Registerer) (*Metrics, error) {
 		tenants: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "caddy_erpsync_tenant_calls_total", Help: "Calls that were granted, by tenant and result: succeeded, or failed for whatever reason.",
 		}, []string{"tenant", "result"}),
+		consents: new(consents),
 	}
 	return m, errors.Join(
 		take(registry, &m.requests), take(registry, &m.outcomes), take(registry, &m.duration),
-		take(registry, &m.inFlight), take(registry, &m.renewals), take(registry, &m.up), take(registry, &m.tenants))
+		take(registry, &m.inFlight), take(registry, &m.renewals), take(registry, &m.up), take(registry, &m.tenants), take(registry, &m.consents))
 }
 
 func take[C prometheus.Collector](registry prometheus.Registerer, collector *C) error {
@@ -119,6 +121,9 @@ func (m *Metrics) Sending(op superoffice.Operation) func() {
 func (m *Metrics) Renewal(kind Kind, result Result) {
 	m.renewals.WithLabelValues(string(kind), string(result)).Inc()
 }
+
+// Follow has the metric of tenants tell what the ledger knows.
+func (m *Metrics) Follow(ledger *Ledger) { m.consents.follow(ledger) }
 
 // Answered notes whether a dependency gave an answer.
 func (m *Metrics) Answered(dependency Dependency, yes bool) {

@@ -102,6 +102,9 @@ func (c *Client) AuthorizeURL(s SignIn) (string, error) {
 	return config.AuthCodeURL(s.State, options...), nil
 }
 
+// ErrOtherTenant tells that somebody signed in at another tenant than was asked for.
+var ErrOtherTenant = errors.New("signed in at another tenant")
+
 // Exchange turns the code that came back from the attempt s into tokens and
 // tells who signed in. Errors are *Error.
 func (c *Client) Exchange(ctx context.Context, s SignIn, code string) (Tokens, Identity, error) {
@@ -122,7 +125,7 @@ func (c *Client) Exchange(ctx context.Context, s SignIn, code string) (Tokens, I
 		return Tokens{}, Identity{}, err
 	}
 	if s.Tenant != superoffice.Onsite && identity.Tenant != s.Tenant {
-		return Tokens{}, Identity{}, refused("id token", "signed in at %s, asked for %s", identity.Tenant, s.Tenant)
+		return Tokens{}, Identity{}, refused("id token", "%w: %s, asked for %s", ErrOtherTenant, identity.Tenant, s.Tenant)
 	}
 	return tokens, identity, nil
 }

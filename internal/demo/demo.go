@@ -10,12 +10,9 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/cookiejar"
-	"net/url"
 	"os"
 	"os/signal"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"time"
 
@@ -259,52 +256,4 @@ func finished(file string) (lines []string, err error) {
 		lines = append(lines, string(line))
 	}
 	return lines, scanner.Err()
-}
-
-var attemptField = regexp.MustCompile(`name="attempt" value="([0-9a-f]+)"`)
-
-// SignIn signs a person of the sandbox in at a gateway, as a browser would, and
-// gives the client with its cookies and the XSRF token.
-func SignIn(ctx context.Context, site string, so *sandbox.Sandbox, tenant, name string) (*http.Client, string, error) {
-	jar, err := cookiejar.New(nil)
-	if err != nil {
-		return nil, "", err
-	}
-	client := &http.Client{Jar: jar, Timeout: 30 * time.Second}
-	form, err := fetch(ctx, client, http.MethodGet, site+"/erpsync/sign-in?return=/erpsync/session&tenant="+tenant, nil)
-	if err != nil {
-		return nil, "", err
-	}
-	found := attemptField.FindSubmatch(form)
-	if found == nil {
-		return nil, "", fmt.Errorf("no sign-in form in: %.200s", form)
-	}
-	user := so.User(tenant, name)
-	answer, err := fetch(ctx, client, http.MethodPost, so.Base()+"/login/"+tenant+"/oauth/authorize", url.Values{
-		"attempt": {string(found[1])}, "username": {user.UPN}, "password": {user.Password}, "action": {"sign-in"},
-	})
-	if err != nil {
-		return nil, "", err
-	}
-	var signedIn struct{ XSRF string }
-	if err := json.Unmarshal(answer, &signedIn); err != nil || signedIn.XSRF == "" {
-		return nil, "", fmt.Errorf("no session after the sign-in: %.200s", answer)
-	}
-	return client, signedIn.XSRF, nil
-}
-
-func fetch(ctx context.Context, client *http.Client, method, target string, form url.Values) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, method, target, strings.NewReader(form.Encode()))
-	if err != nil {
-		return nil, err
-	}
-	if form != nil {
-		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	}
-	resp, err := client.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	return io.ReadAll(resp.Body)
 }

@@ -1,0 +1,166 @@
+package outcome
+
+import (
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Consent says what SuperOffice said when it was last asked for a credential of the app's
+// system user in a tenant. The list is closed: it is a label.
+type Consent string
+
+const (
+	// Asked by nobody yet.
+	ConsentUnknown Consent = ""
+	Approved       Consent = "approved"
+	// ConsentRequired: it refused. The approval has ended, or the app's secret or key is wrong.
+	ConsentRequired Consent = "consent_required"
+)
+
+// Standing is what is known of an app in one tenant since the process began.
+type Standing struct {
+	Consent Consent
+	// ConsentSince is when the consent came to be what it is, ConsentAsked when SuperOffice last said so.
+	ConsentSince, ConsentAsked time.Time
+	// Message is SuperOffice's own on a refusal, bounded and in one line.
+	Message string
+
+	// Last is the last granted call, Failed the last that failed for whatever reason, Succeeded when the last one succeeded.
+	Last, Failed Call
+	Succeeded    time.Time
+}
+
+// Call is what became of a granted call; the zero Call is none.
+type Call struct {
+	At        time.Time
+	RequestID string
+	Operation string
+	Reason    string
+	Outcome   Outcome
+}
+
+// Ledger remembers how apps stand in tenants. Only granted calls are entered, so callers
+// cannot make it grow. The zero Ledger is ready.
+type Ledger struct {
+	mu      sync.Mutex
+	entries map[member]*Standing
+}
+
+// member is an app in a tenant.
+type member struct{ app, tenant string }
+
+func (l *Ledger) entry(app, tenant string) *Standing {
+	if l.entries == nil {
+		l.entries = make(map[member]*Standing)
+	}
+	s := l.entries[member{app, tenant}]
+	if s == nil {
+		s = new(Standing)
+		l.entries[member{app, tenant}] = s
+	}
+	return s
+}
+
+// Enter notes a granted call that is over.
+func (l *Ledger) Enter(r *Record) {
+	if !r.Granted {
+		return
+	}
+	call := Call{At: r.Started.Add(r.Duration), RequestID: r.RequestID, Operation: r.Operation.String(), Reason: r.Reason, Outcome: r.Outcome}
+	call.Outcome.UserExplanation, call.Outcome.TechExplanation = "", "" // they may hold personal data
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.entry(r.App, r.Tenant)
+	s.Last = call
+	if r.Outcome.Class.Succeeded() {
+		s.Succeeded = call.At
+	} else {
+		s.Failed = call
+	}
+}
+
+// Told notes what SuperOffice said when it was asked for a credential, and gives what it said before.
+func (l *Ledger) Told(app, tenant string, consent Consent, message string) (before Consent) {
+	now := time.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.entry(app, tenant)
+	before = s.Consent
+	if before != consent {
+		s.ConsentSince = now
+	}
+	s.Consent, s.ConsentAsked, s.Message = consent, now, message
+	return before
+}
+
+// Forget drops what is known of an app in the tenants that gone names.
+func (l *Ledger) Forget(app string, gone func(tenant string) bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	maps.DeleteFunc(l.entries, func(m member, _ *Standing) bool { return m.app == app && gone(m.tenant) })
+}
+
+// Standing gives what is known of the app in the tenant; the zero Standing where nothing is.
+func (l *Ledger) Standing(app, tenant string) Standing {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if s := l.entries[member{app, tenant}]; s != nil {
+		return *s
+	}
+	return Standing{}
+}
+
+// consents is a metric that is counted when it is asked for: how many tenants of each app stand how.
+// Ledgers outlive configurations, registries do not.
+type consents struct {
+	mu      sync.Mutex
+	ledgers []*Ledger
+}
+
+var consentsDesc = prometheus.NewDesc("caddy_erpsync_tenants",
+	"Tenants by app and by what SuperOffice said when it was last asked for a credential of the system user: approved or consent_required.",
+	[]string{"app", "consent"}, nil)
+
+func (c *consents) follow(ledger *Ledger) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !slices.Contains(c.ledgers, ledger) {
+		c.ledgers = append(c.ledgers, ledger)
+	}
+}
+
+// Describe is a prometheus.Collector's.
+func (c *consents) Describe(descs chan<- *prometheus.Desc) { descs <- consentsDesc }
+
+// Collect is a prometheus.Collector's.
+func (c *consents) Collect(metrics chan<- prometheus.Metric) {
+	counts := make(map[string]map[Consent]int)
+	c.mu.Lock()
+	for _, ledger := range c.ledgers {
+		ledger.count(counts)
+	}
+	c.mu.Unlock()
+	for app, count := range counts {
+		for _, consent := range []Consent{Approved, ConsentRequired} {
+			metrics <- prometheus.MustNewConstMetric(consentsDesc, prometheus.GaugeValue, float64(count[consent]), app, string(consent))
+		}
+	}
+}
+
+func (l *Ledger) count(into map[string]map[Consent]int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for m, s := range l.entries {
+		if s.Consent == ConsentUnknown {
+			continue
+		}
+		if into[m.app] == nil {
+			into[m.app] = make(map[Consent]int)
+		}
+		into[m.app][s.Consent]++
+	}
+}
