@@ -1,28 +1,33 @@
 package erpsync
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"slices"
 	"sync"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
-	"go.uber.org/zap"
 
-	"github.com/caddy-erpsync/caddy-erpsync/superoffice"
+	"github.com/caddy-erpsync/caddy-erpsync/internal/operator"
 )
 
 func init() { caddy.RegisterModule(Admin{}) }
 
-// Admin adds to Caddy's admin API:
+// Admin adds to Caddy's admin API what `caddy erpsync` speaks to:
 //
-//	POST /erpsync/revoke  {"app": name} | {"tenant": CustNNNNN} | {"tenant": CustNNNNN, "user": UPN}
+//	GET  /erpsync/status?tenant=           how the tenants are, as far as this gateway knows
+//	POST /erpsync/check                    {"app", "tenant"}: try out whether the app can do its work there
+//	GET  /erpsync/tenants?app=             the tenants, and where their system tokens are from
+//	GET  /erpsync/tenants/export?app=      the kept system tokens, sealed
+//	POST /erpsync/tenants/import           {"app", "tenants": […]}: keep system tokens, all or none
+//	POST /erpsync/tenants/remove           {"app", "tenant"}: forget a system token
+//	POST /erpsync/revoke                   {"app"} | {"tenant"} | {"tenant", "user"}: end sessions, tickets, kept answers
 //
-// It ends every session of the app, the tenant or the person, at once and on every
-// gateway that shares the store. People sign in again; services are not concerned.
+// Where an app stands in several environments, "environment" says which is meant. Answers are
+// JSON and hold no secret; an export's tokens are sealed under the gateway's keys. Nothing is changed by GET.
 type Admin struct{}
 
 // CaddyModule returns the Caddy module information.
@@ -30,105 +35,163 @@ func (Admin) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "admin.api.erpsync", New: func() caddy.Module { return new(Admin) }}
 }
 
-const (
-	revokePath    = "/erpsync/revoke"
-	revokeTimeout = 10 * time.Second
-)
+// maxAdminBody bounds what the admin API takes: an import of ten thousand tenants fits.
+const maxAdminBody = 32 << 20
 
 // Routes gives the routes.
 func (Admin) Routes() []caddy.AdminRoute {
-	return []caddy.AdminRoute{{Pattern: revokePath, Handler: caddy.AdminHandlerFunc(serveRevoke)}}
+	return []caddy.AdminRoute{
+		adminRoute(http.MethodGet, operator.StatusPath, adminStatus),
+		adminRoute(http.MethodPost, operator.CheckPath, adminCheck),
+		adminRoute(http.MethodGet, operator.TenantsPath, adminTenants),
+		adminRoute(http.MethodGet, operator.ExportPath, adminExport),
+		adminRoute(http.MethodPost, operator.ImportPath, adminImport),
+		adminRoute(http.MethodPost, operator.RemovePath, adminRemove),
+		adminRoute(http.MethodPost, operator.RevokePath, adminRevoke),
+	}
 }
 
-// running are the handlers of the configurations in force, two of them for a
-// moment while one takes over from the other.
-var running sync.Map // of *Handler
-
-// revocation says whose sessions end.
-type revocation struct {
-	App    string `json:"app,omitempty"`
-	Tenant string `json:"tenant,omitempty"`
-	User   string `json:"user,omitempty"`
+// adminRoute serves exactly one path with exactly one method.
+func adminRoute(method, path string, serve func(*http.Request) (any, error)) caddy.AdminRoute {
+	return caddy.AdminRoute{Pattern: path, Handler: caddy.AdminHandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+		if r.URL.Path != path {
+			return caddy.APIError{HTTPStatus: http.StatusNotFound, Err: errors.New("no such endpoint")}
+		}
+		if r.Method != method {
+			return caddy.APIError{HTTPStatus: http.StatusMethodNotAllowed, Err: errors.New("want " + method)}
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, maxAdminBody)
+		answer, err := serve(r)
+		if err != nil {
+			if api := (caddy.APIError{}); errors.As(err, &api) {
+				return api
+			}
+			return caddy.APIError{HTTPStatus: http.StatusBadRequest, Err: err}
+		}
+		w.Header().Set("Content-Type", "application/json")
+		return json.NewEncoder(w).Encode(answer)
+	})}
 }
 
-func (r revocation) String() string {
-	switch {
-	case r.App != "":
-		return "app " + r.App
-	case r.User != "":
-		return r.User + " in " + r.Tenant
+// readAdmin reads a request's body; what it does not know is an error.
+func readAdmin(r *http.Request, into any) error {
+	decoder := json.NewDecoder(r.Body)
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(into); err != nil {
+		var kind *json.UnmarshalTypeError
+		if errors.As(err, &kind) { // its text quotes the value
+			return fmt.Errorf("%s has the wrong type", kind.Field)
+		}
+		return err
 	}
-	return "tenant " + r.Tenant
-}
-
-// check brings the tenant into its one spelling and refuses what names too little or too much.
-func (r *revocation) check() error {
-	if (r.App == "") == (r.Tenant == "") || r.User != "" && r.Tenant == "" {
-		return errors.New("want an app, a tenant, or a tenant and a user of it")
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("something follows the closing brace")
 	}
-	if r.Tenant == "" {
-		return nil
-	}
-	tenant, ok := superoffice.ParseTenant(r.Tenant)
-	if !ok {
-		return fmt.Errorf("tenant %q: want the form Cust12345", r.Tenant)
-	}
-	r.Tenant = string(tenant)
 	return nil
 }
 
-func serveRevoke(w http.ResponseWriter, r *http.Request) error {
-	if r.URL.Path != revokePath {
-		return caddy.APIError{HTTPStatus: http.StatusNotFound, Err: errors.New("no such endpoint")}
-	}
-	if r.Method != http.MethodPost {
-		return caddy.APIError{HTTPStatus: http.StatusMethodNotAllowed, Err: errors.New("want POST")}
-	}
-	var what revocation
-	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, 4<<10))
-	decoder.DisallowUnknownFields()
-	err := decoder.Decode(&what)
-	if err == nil {
-		err = what.check()
-	}
-	if err != nil {
-		return caddy.APIError{HTTPStatus: http.StatusBadRequest, Err: err}
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), revokeTimeout)
-	defer cancel()
-	stores := 0
-	running.Range(func(key, _ any) bool {
-		h := key.(*Handler)
-		if h.Browser == nil {
-			return true
-		}
-		stores++
-		err = errors.Join(err, h.Browser.revoke(ctx, what))
-		return true
-	})
-	switch {
-	case err != nil:
-		return caddy.APIError{HTTPStatus: http.StatusServiceUnavailable, Err: fmt.Errorf("not everything was revoked, try again: %w", err)}
-	case stores == 0:
-		return caddy.APIError{HTTPStatus: http.StatusConflict, Err: errors.New("no erpsync handler with browser is configured")}
-	}
-	w.Header().Set("Content-Type", "application/json")
-	return json.NewEncoder(w).Encode(map[string]string{"revoked": what.String()})
+// unavailable is an error of something that the gateway needs and that gives no answer.
+func unavailable(err error) error {
+	return caddy.APIError{HTTPStatus: http.StatusServiceUnavailable, Err: err}
 }
 
-func (b *Browser) revoke(ctx context.Context, what revocation) (err error) {
-	switch {
-	case what.App != "":
-		err = b.sessions.RevokeApp(ctx, what.App)
-	case what.User != "":
-		err = b.sessions.RevokePerson(ctx, superoffice.Tenant(what.Tenant), what.User)
-	default:
-		err = b.sessions.RevokeTenant(ctx, superoffice.Tenant(what.Tenant))
+// runningHandlers are those of the configurations in force, the oldest first; a configuration and the one
+// that takes over from it are both in force for a moment.
+type runningHandlers struct {
+	mu       sync.Mutex
+	handlers []*Handler
+}
+
+var running runningHandlers
+
+func (r *runningHandlers) begin(h *Handler) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.handlers = append(r.handlers, h)
+}
+
+func (r *runningHandlers) end(h *Handler) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.handlers = slices.DeleteFunc(r.handlers, func(other *Handler) bool { return other == h })
+}
+
+// all gives the handlers, the newest first.
+func (r *runningHandlers) all() []*Handler {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := slices.Clone(r.handlers)
+	slices.Reverse(all)
+	return all
+}
+
+// apps gives the apps with their handlers: of one that stands in two configurations of an environment the newest.
+func (r *runningHandlers) apps() (all []runningApp) {
+	for _, h := range r.all() {
+		for _, app := range h.Apps {
+			if !slices.ContainsFunc(all, func(other runningApp) bool { return other.App.Name == app.Name && other.h.place() == h.place() }) {
+				all = append(all, runningApp{app, h})
+			}
+		}
 	}
-	if err == nil {
-		b.h.logger.Info("sessions revoked", zap.String("app", what.App), zap.String("tenant", what.Tenant), zap.String("user", b.h.privacy.Principal(what.User)))
+	slices.SortFunc(all, func(a, b runningApp) int {
+		return compare(a.h.place(), b.h.place(), a.App.Name, b.App.Name)
+	})
+	return all
+}
+
+// runningApp is an app with the handler that it is configured in.
+type runningApp struct {
+	*App
+	h *Handler
+}
+
+// place names the environment of a handler, or the upstream of one that is onsite.
+func (h *Handler) place() string {
+	if h.upstreamAPI != "" {
+		return h.upstreamAPI
 	}
-	return err
+	if h.environment.Name() == "custom" {
+		return h.environment.Base()
+	}
+	return h.environment.Name()
+}
+
+// find gives the app of that name; environment "" means the only one it stands in.
+func (r *runningHandlers) find(name, environment string) (runningApp, error) {
+	var found []runningApp
+	for _, app := range r.apps() {
+		if app.Name == name && (environment == "" || environment == app.h.place() || environment == app.h.environment.Name()) {
+			found = append(found, app)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return runningApp{}, caddy.APIError{HTTPStatus: http.StatusNotFound, Err: fmt.Errorf("no app %q is configured%s", name, in(environment))}
+	case 1:
+		return found[0], nil
+	}
+	return runningApp{}, fmt.Errorf("app %s stands in %s and %s: say in which environment", name, found[0].h.place(), found[1].h.place())
+}
+
+func in(environment string) string {
+	if environment == "" {
+		return ""
+	}
+	return " in environment " + environment
+}
+
+// compare compares pairs in order.
+func compare(pairs ...string) int {
+	for i := 0; i < len(pairs); i += 2 {
+		if pairs[i] != pairs[i+1] {
+			if pairs[i] < pairs[i+1] {
+				return -1
+			}
+			return 1
+		}
+	}
+	return 0
 }
 
 var _ caddy.AdminRouter = Admin{}

@@ -2,6 +2,7 @@ package erpsync
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"net/url"
@@ -50,8 +51,9 @@ func (e *endpoints) approvable(name string) (found *App) {
 }
 
 // approved takes SuperID's answer to an approval and keeps the system token that it brings. The
-// browser gets no session: whoever approves is a guest here.
-func (e *endpoints) approved(w http.ResponseWriter, r *http.Request, a attempt, answer url.Values) {
+// browser gets no session: whoever approves is a guest here. It is sent on to a page of its own, so
+// that no code stays in its address.
+func (e *endpoints) approved(w http.ResponseWriter, r *http.Request, a attempt, answer url.Values) *auth.Refusal {
 	app := e.h.apps[a.App]
 	told := approval{App: a.App, Tenant: a.Tenant, Redirect: a.Redirect}
 	page, identity, err := e.judge(r.Context(), app, a, answer, &told)
@@ -64,7 +66,38 @@ func (e *endpoints) approved(w http.ResponseWriter, r *http.Request, a attempt, 
 	default:
 		log.Warn("approval not taken", zap.Error(err))
 	}
+	told.Page, told.ID = page.name, w.Header().Get("ErpSync-Request-Id")
+	plain, err := json.Marshal(told)
+	if err != nil {
+		return auth.Refuse(auth.Internal, err)
+	}
+	http.SetCookie(w, &http.Cookie{
+		Name: approvalCookie, Value: e.h.ring.Seal(approvalCookie, []string{e.h.environment.Base()}, plain), Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode, MaxAge: int(approvalLifetime.Seconds()),
+	})
+	w.Header().Set("Location", e.prefix+"/approval")
+	w.WriteHeader(http.StatusSeeOther)
+	return nil
+}
+
+// approvalCookie holds, sealed, what the page tells; it proves nothing.
+const approvalCookie = "__Host-erpsync-approval"
+
+// approval tells the browser that came back from SuperID what became of its approval.
+func (e *endpoints) approval(w http.ResponseWriter, r *http.Request) *auth.Refusal {
+	var told approval
+	sealed, err := onlyCookie(r, approvalCookie)
+	if err == nil {
+		var plain []byte
+		if plain, err = e.h.ring.Open(approvalCookie, []string{e.h.environment.Base()}, sealed); err == nil {
+			err = json.Unmarshal(plain, &told)
+		}
+	}
+	page, ok := approvalPageNamed(told.Page)
+	if err != nil || !ok {
+		page = tooLate
+	}
 	e.page(w, page, told)
+	return nil
 }
 
 // judge finds out what became of an approval, keeps the token, and chooses the page that says so.
@@ -101,7 +134,7 @@ func (e *endpoints) judge(ctx context.Context, app *App, a attempt, answer url.V
 	if err := app.registry.kept.Keep(ctx, systemuser.Kept{Tenant: identity.Tenant, Token: identity.SystemToken, Since: time.Now().UTC(), By: identity.UPN}); err != nil {
 		return notKept, identity, err
 	}
-	e.h.common.credentials.Forget(e.h.systemKey(app, identity.Tenant, identity.SystemToken)) // it may be the one that was refused
+	e.h.common.credentials.Forget(e.h.systemKey(ctx, app, identity.Tenant, identity.SystemToken)) // it may be the one that was refused
 	e.h.consented(app, identity.Tenant)
 	return approvedPage, identity, nil
 }

@@ -2,6 +2,7 @@ package erpsync
 
 import (
 	"bytes"
+	"cmp"
 	"html/template"
 	"net/http"
 	"strings"
@@ -12,6 +13,8 @@ import (
 
 // approval is what a page tells about an approval. No secret is among it.
 type approval struct {
+	Page      string // its name
+	ID        string // of the request that it is about
 	App       string
 	Tenant    superoffice.Tenant
 	Granted   bool // the registry names the tenant
@@ -106,6 +109,20 @@ var approvalPages = map[superid.Approval]approvalPage{
 	)},
 }
 
+func approvalPageNamed(name string) (approvalPage, bool) {
+	for _, page := range []approvalPage{approvedPage, otherTenant, noSystemUser, notKept} {
+		if page.name == name {
+			return page, true
+		}
+	}
+	for _, page := range approvalPages {
+		if page.name == name {
+			return page, true
+		}
+	}
+	return approvalPage{}, false
+}
+
 var pageFrame = template.Must(template.New("").Parse(`<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{{.Title}}</title>
 <style nonce="{{.Nonce}}">
@@ -130,5 +147,5 @@ func (e *endpoints) page(w http.ResponseWriter, p approvalPage, about approval) 
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'nonce-"+nonce+"'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
 	w.WriteHeader(p.status)
-	_ = pageFrame.Execute(w, map[string]any{"Title": p.title, "Text": template.HTML(text.String()), "Nonce": nonce, "ID": h.Get("ErpSync-Request-Id")}) //nolint:gosec // made by a template above
+	_ = pageFrame.Execute(w, map[string]any{"Title": p.title, "Text": template.HTML(text.String()), "Nonce": nonce, "ID": cmp.Or(about.ID, h.Get("ErpSync-Request-Id"))}) //nolint:gosec // made by a template above
 }

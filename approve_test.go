@@ -94,7 +94,7 @@ func TestAnAdministratorsApprovalIsKeptAndTheNextCallSucceeds(t *testing.T) {
 		t.Fatal(err)
 	}
 	g.so.Revoke("erp", "Cust12345")
-	g.h.common.credentials.Forget(g.h.systemKey(erp, "Cust12345", kept.Token)) // six hours later
+	g.h.common.credentials.Forget(g.h.systemKey(t.Context(), erp, "Cust12345", kept.Token)) // six hours later
 	got = g.do(nil, http.MethodPost, tenantPath, seedBody, g.service())
 	g.refused(got, http.StatusForbidden, "consent_required")
 	if !strings.Contains(got.body, `"approve":"/erpsync/approve?`) {
@@ -236,7 +236,7 @@ func TestWhileTheStorageGivesNoAnswerALastTokenStaysAndAnApprovalSaysSo(t *testi
 	t.Parallel()
 	g := newGateway(t, approvals)
 	broken := &brokenStorage{Storage: storage}
-	g.h.apps["erp"].registry.kept = systemuser.NewTokens(broken, g.h.ring, g.h.environment, g.h.apps["erp"].clientID)
+	g.h.apps["erp"].registry.kept = tokensIn(g.h, broken)
 	if status, page := g.approve("erp", "Cust12345", "tove"); status != http.StatusOK {
 		t.Fatalf("%d %s", status, page)
 	}
@@ -258,7 +258,13 @@ func TestWhileTheStorageGivesNoAnswerALastTokenStaysAndAnApprovalSaysSo(t *testi
 // brokenStorage gives no answer while it is down.
 type brokenStorage struct {
 	certmagic.Storage
-	down atomic.Bool
+	down   atomic.Bool
+	writes atomic.Int32 // after so many it is down for the next
+}
+
+// tokensIn keeps the tokens of the app erp in another storage.
+func tokensIn(h *Handler, storage systemuser.Storage) *systemuser.Tokens {
+	return systemuser.NewTokens(storage, h.ring, h.environment, h.apps["erp"].clientID)
 }
 
 var errDown = errors.New("the disk is gone")
@@ -271,7 +277,7 @@ func (b *brokenStorage) Load(ctx context.Context, key string) ([]byte, error) {
 }
 
 func (b *brokenStorage) Store(ctx context.Context, key string, value []byte) error {
-	if b.down.Load() {
+	if b.down.Load() || b.writes.Add(-1) == 0 {
 		return errDown
 	}
 	return b.Storage.Store(ctx, key, value)

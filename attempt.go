@@ -89,8 +89,7 @@ func (e *endpoints) callback(w http.ResponseWriter, r *http.Request) *auth.Refus
 	case err != nil:
 		return e.failed("This sign-in was not begun in this browser, or too long ago.", err)
 	case a.Approval:
-		e.approved(w, r, a, answer)
-		return nil
+		return e.approved(w, r, a, answer)
 	}
 	return e.h.Browser.signedIn(w, r, a, answer)
 }

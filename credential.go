@@ -63,14 +63,14 @@ func (c *call) credential() (refusal *auth.Refusal) {
 // systemTicket takes the tenant's system user's ticket, which all callers share.
 func (c *call) systemTicket() *auth.Refusal {
 	h, app, tenant, token := c.h, c.app, c.principal.Tenant, c.grant.SystemToken
-	return c.keep(h.systemKey(app, tenant, token), func(ctx context.Context, _ auth.Credential) (auth.Credential, *auth.Refusal) {
+	return c.keep(h.systemKey(c.r.Context(), app, tenant, token), func(ctx context.Context, _ auth.Credential) (auth.Credential, *auth.Refusal) {
 		return h.mintTicket(ctx, app, tenant, token)
 	}, auth.UpstreamCredentialRefused)
 }
 
-// systemKey names the ticket that the token is good for.
-func (h *Handler) systemKey(app *App, tenant superoffice.Tenant, token auth.Secret) string {
-	return auth.Key("system", h.environment.Base(), app.clientID, string(tenant), token.Reveal())
+// systemKey names the ticket that the token is good for until app or tenant are revoked.
+func (h *Handler) systemKey(ctx context.Context, app *App, tenant superoffice.Tenant, token auth.Secret) string {
+	return auth.Key("system", h.environment.Base(), app.clientID, string(tenant), token.Reveal(), h.mark(ctx, app, tenant))
 }
 
 // mintTicket asks SuperOffice for a ticket of the tenant's system user, and notes whether it gave one.
@@ -98,23 +98,32 @@ func (h *Handler) mintTicket(ctx context.Context, app *App, tenant superoffice.T
 
 // accountBearer takes the token of the onsite service account.
 func (c *call) accountBearer() *auth.Refusal {
-	mint := func(ctx context.Context, _ auth.Credential) (auth.Credential, *auth.Refusal) {
-		password, err := c.app.password.get()
-		if err != nil {
-			return auth.Credential{}, auth.Refuse(auth.CredentialUnavailable, err)
-		}
-		basic := "Basic " + base64.StdEncoding.EncodeToString([]byte(c.app.AccountUser+":"+password.Reveal()))
-		proof, refusal := c.h.prover.Prove(ctx, c.h.upstreamAPI, auth.Brought{Scheme: auth.BroughtBasic, Authorization: auth.NewSecret(basic)}, auth.Secret{}, true)
-		c.h.metrics.Renewal(outcome.AccountBearer, outcome.ResultOf(refusal == nil, refusal != nil && refusal.Status < http.StatusInternalServerError))
-		if refusal != nil && refusal.Reason == auth.CredentialInvalid {
-			refusal = auth.Refuse(auth.UpstreamCredentialRefused, errors.New("call_as account: SuperOffice refused the user name or the password"))
-		}
-		if refusal != nil {
-			return auth.Credential{}, refusal
-		}
-		return auth.Credential{Kind: auth.Bearer, Owner: auth.AsAccount, Value: proof.Bearer, Expires: time.Now().Add(accountLifetime)}, nil
+	h, app := c.h, c.app
+	return c.keep(h.accountKey(c.r.Context(), app), func(ctx context.Context, _ auth.Credential) (auth.Credential, *auth.Refusal) {
+		return h.mintAccountBearer(ctx, app)
+	}, auth.UpstreamCredentialRefused)
+}
+
+func (h *Handler) accountKey(ctx context.Context, app *App) string {
+	return auth.Key("account", h.upstreamAPI, app.AccountUser, h.mark(ctx, app, superoffice.Onsite))
+}
+
+// mintAccountBearer asks SuperOffice for a Bearer of the service account.
+func (h *Handler) mintAccountBearer(ctx context.Context, app *App) (auth.Credential, *auth.Refusal) {
+	password, err := app.password.get()
+	if err != nil {
+		return auth.Credential{}, auth.Refuse(auth.CredentialUnavailable, err)
 	}
-	return c.keep(auth.Key("account", c.h.upstreamAPI, c.app.AccountUser), mint, auth.UpstreamCredentialRefused)
+	basic := "Basic " + base64.StdEncoding.EncodeToString([]byte(app.AccountUser+":"+password.Reveal()))
+	proof, refusal := h.prover.Prove(ctx, h.upstreamAPI, auth.Brought{Scheme: auth.BroughtBasic, Authorization: auth.NewSecret(basic)}, auth.Secret{}, true)
+	h.metrics.Renewal(outcome.AccountBearer, outcome.ResultOf(refusal == nil, refusal != nil && refusal.Status < http.StatusInternalServerError))
+	if refusal != nil && refusal.Reason == auth.CredentialInvalid {
+		refusal = auth.Refuse(auth.UpstreamCredentialRefused, errors.New("call_as account: SuperOffice refused the user name or the password"))
+	}
+	if refusal != nil {
+		return auth.Credential{}, refusal
+	}
+	return auth.Credential{Kind: auth.Bearer, Owner: auth.AsAccount, Value: proof.Bearer, Expires: time.Now().Add(accountLifetime)}, nil
 }
 
 // renewalWait is how long a caller waits for a credential that is being minted.

@@ -42,6 +42,7 @@ func newEndpoints(h *Handler) *endpoints {
 	for _, app := range h.Apps {
 		if app.takesApprovals() {
 			e.at["/approve"] = endpoint{get: e.approve}
+			e.at["/approval"] = endpoint{get: e.approval}
 		}
 	}
 	if len(e.at) == 0 {

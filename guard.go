@@ -195,7 +195,15 @@ func (c *call) wishes() (idempotencyKey string, dryRun, ok bool) {
 
 // beginKeyed notes a call with an Idempotency-Key before it is sent, or finds what the first one was answered.
 func (c *call) beginKeyed(key string) (refusal *auth.Refusal) {
-	answers := guard.Answers{Shelf: c.h.common.shelf, Locker: c.h.common.locker, Sealer: c.h.ring, Keep: time.Duration(c.h.Guard.Idempotency)}
+	upn := ""
+	if c.principal.Scheme == auth.BrowserSession {
+		upn = c.principal.ID
+	}
+	mark, err := c.h.marks().Mark(c.r.Context(), c.app.Name, c.principal.Tenant, upn)
+	if err != nil {
+		return auth.Refuse(auth.StoreUnavailable, err).After(time.Second)
+	}
+	answers := guard.Answers{Shelf: c.h.common.shelf, Locker: c.h.common.locker, Sealer: c.h.ring, Keep: time.Duration(c.h.Guard.Idempotency), Mark: mark}
 	place := auth.Key("idempotency", c.app.Name, string(c.principal.Tenant), string(c.principal.Scheme), c.principal.ID, c.path.Operation.String(), key)
 	print := sha256.New()
 	for _, part := range []string{c.r.Header.Get("Content-Type"), c.r.Header.Get("Accept"), c.selected.Query()} {

@@ -24,7 +24,6 @@ import (
 	"github.com/caddy-erpsync/caddy-erpsync/auth/session"
 	"github.com/caddy-erpsync/caddy-erpsync/auth/superid"
 	_ "github.com/caddy-erpsync/caddy-erpsync/internal/auditlog" // caddy erpsync outcomes
-	_ "github.com/caddy-erpsync/caddy-erpsync/internal/revoke"   // caddy erpsync revoke
 	"github.com/caddy-erpsync/caddy-erpsync/outcome"
 	"github.com/caddy-erpsync/caddy-erpsync/superoffice"
 )
@@ -203,7 +202,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		}
 	}
 	h.endpoints = newEndpoints(h)
-	running.Store(h, nil)
+	running.begin(h)
 	return nil
 }
 
@@ -304,7 +303,7 @@ func (s *SuperOffice) takes(scheme string) bool {
 // ending it waits for them as long as Caddy does for connections: calls that
 // their callers left have none that Caddy could wait for.
 func (h *Handler) Cleanup() error {
-	running.Delete(h)
+	running.end(h)
 	over := make(chan struct{})
 	release := h.release
 	h.release = nil

@@ -56,7 +56,8 @@ type Connections struct {
 	IDs []int32
 }
 
-func (c *Connections) admits(connection int32) bool {
+// Admits tells whether calls through the connection may be made; one that is not positive is the CRM.
+func (c *Connections) Admits(connection int32) bool {
 	switch {
 	case c == nil:
 		return true
@@ -150,7 +151,7 @@ func (a *App) AuthoriseArguments(grant TenantGrant, req Request) *Refusal {
 	if grant.ResyncAll != "" {
 		resyncAll = grant.ResyncAll
 	}
-	if !connections.admits(req.Arguments.Connection) {
+	if !connections.Admits(req.Arguments.Connection) {
 		return Refuse(ConnectionNotGranted, nil)
 	}
 	if !req.Arguments.Everything {

@@ -46,10 +46,10 @@ func TestATenantsFileIsReadStrictlyAndItsErrorsHoldNoSecret(t *testing.T) {
 		t.Fatal(err)
 	}
 	uno := tenants["Cust12345"]
-	if !uno.Connections.CRM || !uno.Connections.admits(612) || uno.Connections.admits(613) || uno.SystemToken.Reveal() != "canary" || uno.ResyncAll != Confirm {
+	if !uno.Connections.CRM || !uno.Connections.Admits(612) || uno.Connections.Admits(613) || uno.SystemToken.Reveal() != "canary" || uno.ResyncAll != Confirm {
 		t.Errorf("%+v", uno)
 	}
-	if tenants["Cust2"].Connections.admits(612) || !tenants["Cust2"].Suspended || !tenants["Cust3"].Connections.admits(612) {
+	if tenants["Cust2"].Connections.Admits(612) || !tenants["Cust2"].Suspended || !tenants["Cust3"].Connections.Admits(612) {
 		t.Error("an empty list allows something, or none does not allow all")
 	}
 	for raw, want := range map[string]string{

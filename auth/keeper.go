@@ -101,6 +101,22 @@ func (k *Keeper) Look(key string) (Credential, bool) {
 	return entry.credential, true
 }
 
+// Put keeps a credential that was minted elsewhere, in place of what is kept and of a refusal.
+func (k *Keeper) Put(key string, credential Credential) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if credential.Minted.IsZero() {
+		credential.Minted = k.now()
+	}
+	entry := k.kept[key]
+	if entry == nil {
+		entry = &kept{}
+		k.kept[key] = entry
+	}
+	entry.credential, entry.have = credential, true
+	entry.refusal, entry.failures, entry.retry = nil, 0, time.Time{}
+}
+
 // Forget drops what is kept under key, a refusal too: the next who asks has it minted.
 func (k *Keeper) Forget(key string) {
 	k.mu.Lock()

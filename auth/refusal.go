@@ -123,7 +123,7 @@ var faces = map[Reason]refusalFace{
 	HeaderNotUnderstood:  {http.StatusBadRequest, "Idempotency-Key is one printable text of up to 255 characters, ErpSync-Dry-Run is true, and each stands there once.", "nothing"},
 	CallRunning:          {http.StatusConflict, "The same call is running already. Nothing was sent.", "nothing"},
 	IdempotencyKeyReused: {http.StatusUnprocessableEntity, "This Idempotency-Key was used for another call.", "nothing"},
-	AnswerNotKept:        {http.StatusConflict, "The first call with this Idempotency-Key is over; its answer was too long to be kept. Nothing was sent.", "the audit line of `running` has the outcome"},
+	AnswerNotKept:        {http.StatusConflict, "The first call with this Idempotency-Key is over; its answer was too long to be kept, or was revoked. Nothing was sent.", "the audit line of `running` has the outcome"},
 	TooManyInFlight:      {http.StatusTooManyRequests, "Too many calls are running. Nothing was sent.", "`guard in_flight`"},
 	RateLimited:          {http.StatusTooManyRequests, "Too many calls in a second. Nothing was sent.", "`guard rate`, as far as the vendor allows"},
 	CoolingDown:          {http.StatusTooManyRequests, "Everything was resynced through this connection a short time ago. Nothing was sent.", "`guard cool_down`"},

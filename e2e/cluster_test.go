@@ -450,7 +450,7 @@ func TestWhatCallersSeeWhenPartsOfAClusterFail(t *testing.T) {
 	// Somebody is signed out through one gateway, and is so at both.
 	gone, stays := c.signIn("per"), c.signIn("tove")
 	out, err := exec.CommandContext(t.Context(), one.cmd.Path, "erpsync", "revoke", "--tenant", "cust12345", "--user", c.so.User("Cust12345", "per").UPN, "--address", "unix/"+one.dir+"/admin.sock").CombinedOutput() //nolint:gosec // just built
-	if err != nil || !strings.Contains(string(out), "signed out: ") {
+	if err != nil || !strings.Contains(string(out), "revoked: ") {
 		t.Errorf("revoke: %v %s", err, out)
 	}
 	for _, g := range c.gateways {

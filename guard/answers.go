@@ -37,6 +37,9 @@ type Answers struct {
 	Sealer auth.Sealer
 	// Keep is how long they are kept.
 	Keep time.Duration
+	// Mark changes when what was kept is revoked: answers of another are not given again. That the
+	// calls ran is remembered all the same.
+	Mark string
 }
 
 const answerPurpose = "erpsync kept answer"
@@ -46,6 +49,7 @@ type note struct {
 	State       state       `json:"s"`
 	Fingerprint string      `json:"f"` // of the request
 	RequestID   string      `json:"r"`
+	Mark        string      `json:"m,omitempty"`
 	Status      int         `json:"c,omitempty"`
 	Header      http.Header `json:"h,omitempty"`
 	Body        []byte      `json:"b,omitempty"`
@@ -75,7 +79,7 @@ func (a *Answers) Begin(ctx context.Context, key, fingerprint, requestID string)
 	for {
 		first, found, err := a.take(ctx, key)
 		if err == nil && found && (first.State != started || first.Fingerprint != fingerprint) {
-			answer, refusal := first.repeat(fingerprint)
+			answer, refusal := first.repeat(fingerprint, a.Mark)
 			return nil, answer, refusal
 		}
 		var release func()
@@ -99,12 +103,12 @@ func (a *Answers) Begin(ctx context.Context, key, fingerprint, requestID string)
 			still, _, err := a.take(ctx, key)
 			release()
 			if err == nil && still.State == started {
-				_, refusal := note{State: unknown, Fingerprint: fingerprint, RequestID: first.RequestID}.repeat(fingerprint)
+				_, refusal := note{State: unknown, Fingerprint: fingerprint, RequestID: first.RequestID}.repeat(fingerprint, a.Mark)
 				return nil, nil, refusal
 			}
 			continue
 		}
-		e := &Entry{answers: a, key: key, note: note{State: started, Fingerprint: fingerprint, RequestID: requestID}, release: release}
+		e := &Entry{answers: a, key: key, note: note{State: started, Fingerprint: fingerprint, RequestID: requestID, Mark: a.Mark}, release: release}
 		laid, err := a.Shelf.LayNew(ctx, key, a.seal(key, e.note), a.Keep)
 		if laid && err == nil {
 			return e, nil, nil
@@ -117,10 +121,12 @@ func (a *Answers) Begin(ctx context.Context, key, fingerprint, requestID string)
 }
 
 // repeat is what a call gets that comes with the key of one that is over.
-func (n note) repeat(fingerprint string) (*Answer, *auth.Refusal) {
+func (n note) repeat(fingerprint, mark string) (*Answer, *auth.Refusal) {
 	switch {
 	case n.Fingerprint != fingerprint:
 		return nil, auth.Refuse(auth.IdempotencyKeyReused, nil).Of(n.RequestID)
+	case n.State == answered && n.Mark != mark:
+		return nil, auth.Refuse(auth.AnswerNotKept, nil).Of(n.RequestID)
 	case n.State == answered:
 		return &Answer{n.RequestID, n.Status, n.Header, n.Body}, nil
 	case n.State == unkept:

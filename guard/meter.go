@@ -60,6 +60,13 @@ func (m *Meter) Enter(l Limits, app, tenant string, connection int32) (leave fun
 	}, ""
 }
 
+// InFlight tells how many calls of the app are in flight in the tenant.
+func (m *Meter) InFlight(app, tenant string) int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.inFlight[place{app, tenant, 0, true}]
+}
+
 // Begin counts a call by the second. wait is zero if it may begin, else when it might.
 func (m *Meter) Begin(l Limits, app, tenant string) (wait time.Duration) {
 	if l.PerSecond <= 0 {

@@ -104,6 +104,18 @@ func (l *Ledger) Forget(app string, gone func(tenant string) bool) {
 	maps.DeleteFunc(l.entries, func(m member, _ *Standing) bool { return m.app == app && gone(m.tenant) })
 }
 
+// Tenants are those in which something is known of the app.
+func (l *Ledger) Tenants(app string) (tenants []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for m := range l.entries {
+		if m.app == app {
+			tenants = append(tenants, m.tenant)
+		}
+	}
+	return tenants
+}
+
 // Standing gives what is known of the app in the tenant; the zero Standing where nothing is.
 func (l *Ledger) Standing(app, tenant string) Standing {
 	l.mu.Lock()

@@ -41,6 +41,25 @@ func Classes() []Class {
 // Succeeded tells whether the call did what it was for, as far as anybody can tell.
 func (c Class) Succeeded() bool { return c == OK || c == Info || c == Warning || c == Accepted }
 
+// Remedy is what an operator does about a call that came to this, "" where nothing is to be done.
+func (c Class) Remedy() string {
+	switch c {
+	case Error:
+		return "look into the ERP connection: the error code is its own"
+	case Contradictory, Unreadable, Empty:
+		return "look at the audit line's outcome_cause, and in SuperOffice whether it ran"
+	case Fault:
+		return "look at the audit line: SuperOffice answered an error"
+	case Unreachable:
+		return "look at the network and at SuperOffice: nothing was sent"
+	case Unknown:
+		return "look in SuperOffice whether it ran before anybody repeats it"
+	case Masked:
+		return "leave IsOk, Status or ErrorCode in the caller's $select"
+	}
+	return ""
+}
+
 // Outcome is what became of a call.
 type Outcome struct {
 	Class Class

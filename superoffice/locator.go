@@ -63,6 +63,7 @@ type Locator struct {
 
 type located struct {
 	api        string // trusted, "" if err
+	state      string // "" if nothing was told
 	err        error
 	until      time.Time
 	renewAfter time.Time
@@ -99,6 +100,35 @@ func (l *Locator) Locate(ctx context.Context, tenant Tenant) (api string, err er
 	}
 }
 
+// Location is what was told of where a tenant lives.
+type Location struct {
+	API   string // trusted, "" if Err
+	State string // "" where none was told
+	Err   error  // as Locate's
+}
+
+// Known gives what is known of a tenant without asking; false: nothing is.
+func (l *Locator) Known(tenant Tenant) (Location, bool) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	last := l.known[tenant]
+	if last == nil {
+		return Location{}, false
+	}
+	return Location{last.api, last.state, last.err}, true
+}
+
+// Ask is Locate for somebody who wants the state service's word now, whatever is known.
+func (l *Locator) Ask(ctx context.Context, tenant Tenant) Location {
+	select {
+	case fresh := <-l.ask(context.WithoutCancel(ctx), tenant):
+		answer := fresh.Val.(*located)
+		return Location{answer.api, answer.state, answer.err}
+	case <-ctx.Done():
+		return Location{Err: ctx.Err()}
+	}
+}
+
 // Moved forgets where the tenant lives if that is still api: the host at api
 // answered that it is not the tenant's.
 func (l *Locator) Moved(tenant Tenant, api string) {
@@ -119,7 +149,7 @@ func (l *Locator) ask(ctx context.Context, tenant Tenant) <-chan singleflight.Re
 		defer l.mu.Unlock()
 		last := l.known[tenant]
 		if errors.Is(answer.err, ErrStateUnavailable) && last != nil && !errors.Is(last.err, ErrStateUnavailable) {
-			answer = &located{api: last.api, err: last.err, until: answer.until, renewAfter: answer.until}
+			answer = &located{api: last.api, state: last.state, err: last.err, until: answer.until, renewAfter: answer.until}
 		}
 		l.known[tenant] = answer
 		return answer, nil
@@ -134,7 +164,7 @@ func (l *Locator) resolve(ctx context.Context, tenant Tenant) *located {
 		return &located{err: err, until: until, renewAfter: until}
 	}
 	age := min(max(state.ValidUntil.Sub(now), minStateAge), maxStateAge)
-	answer := &located{until: now.Add(age), renewAfter: now.Add(age - time.Duration(float64(age)*renewAhead))}
+	answer := &located{state: state.State, until: now.Add(age), renewAfter: now.Add(age - time.Duration(float64(age)*renewAhead))}
 	switch {
 	case state.Tenant != tenant:
 		answer.err = &HostNotTrustedError{fmt.Errorf("the answer is about %s", state.Tenant)}

@@ -3,6 +3,7 @@ package redisstore
 import (
 	"context"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -149,6 +150,25 @@ return 1
 // Revoke ends records as session.Store says.
 func (s *Store) Revoke(ctx context.Context, scope session.Place, keep time.Duration) error {
 	return s.told(ctx, revokeScript.Run(ctx, s.client, []string{s.revokedPrefix() + string(scope[:])}, keep.Milliseconds()).Err())
+}
+
+// Marks tells of revocations as session.Store says.
+func (s *Store) Marks(ctx context.Context, scopes ...session.Place) (string, error) {
+	keys := make([]string, len(scopes))
+	for i, scope := range scopes {
+		keys[i] = s.revokedPrefix() + string(scope[:])
+	}
+	values, err := s.client.MGet(ctx, keys...).Result()
+	if err := s.told(ctx, err); err != nil {
+		return "", err
+	}
+	var marks []string
+	for i, value := range values {
+		if at, ok := value.(string); ok {
+			marks = append(marks, strconv.Itoa(i)+" "+at)
+		}
+	}
+	return strings.Join(marks, ","), nil
 }
 
 var _ session.Store = (*Store)(nil)

@@ -2,7 +2,9 @@ package session
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -147,4 +149,20 @@ func (m *Memory) Revoke(_ context.Context, scope Place, keep time.Duration) erro
 	now := m.now()
 	m.revoked[scope] = revocation{now, now.Add(keep)}
 	return nil
+}
+
+// Marks tells of revocations as Store says.
+func (m *Memory) Marks(_ context.Context, scopes ...Place) (string, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if len(m.revoked) == 0 {
+		return "", nil
+	}
+	var marks []string
+	for i, scope := range scopes {
+		if r, ok := m.revoked[scope]; ok {
+			marks = append(marks, fmt.Sprint(i, " ", r.at.UnixNano()))
+		}
+	}
+	return strings.Join(marks, ","), nil
 }

@@ -101,6 +101,9 @@ type Store interface {
 	// Revoke ends every record of the scope that has been added until now. keep is
 	// how long that has to be remembered: as long as such a record can live.
 	Revoke(ctx context.Context, scope Place, keep time.Duration) error
+	// Marks tells when the scopes were revoked last, in a text that is another after each revocation; ""
+	// while none was.
+	Marks(ctx context.Context, scopes ...Place) (string, error)
 }
 
 // Defaults of a session's lifetime.
@@ -217,6 +220,19 @@ func (m *Manager) RevokeTenant(ctx context.Context, tenant superoffice.Tenant) e
 // RevokePerson ends every session of the person, whatever the app.
 func (m *Manager) RevokePerson(ctx context.Context, tenant superoffice.Tenant, upn string) error {
 	return m.revoke(ctx, m.Keys.personScopes(string(tenant), upn)...)
+}
+
+// Mark is a text that changes whenever the app, the tenant or, unless upn is "", the person is revoked. What
+// was made under another mark is not to be used any more.
+func (m *Manager) Mark(ctx context.Context, app string, tenant superoffice.Tenant, upn string) (string, error) {
+	scopes := []Place{appScope(app)}
+	if tenant != superoffice.Onsite {
+		scopes = append(scopes, tenantScope(string(tenant)))
+	}
+	if upn != "" {
+		scopes = append(scopes, m.Keys.personScopes(string(tenant), upn)...)
+	}
+	return m.Store.Marks(ctx, scopes...)
 }
 
 func (m *Manager) revoke(ctx context.Context, scopes ...Place) error {

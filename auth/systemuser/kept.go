@@ -23,8 +23,8 @@ const (
 	// beside the call; another gateway may have kept a later one.
 	keptAge = 30 * time.Second
 
-	// absentAge is how long it is remembered that there is none, so that nobody's calls
-	// become as many questions to the storage.
+	// absentAge is how long it is remembered that there is none, or none that can be read, so that
+	// nobody's calls become as many questions to the storage.
 	absentAge = 2 * time.Second
 
 	storageTimeout = 10 * time.Second
@@ -57,6 +57,8 @@ type Kept struct {
 	Since time.Time
 	// By is the administrator who approved, by UPN; "" for an import.
 	By string
+	// Name is the tenant's, for people; "" where nobody said it.
+	Name string
 }
 
 // sealedKept is a kept token's form under the seal; the token is in clear there.
@@ -64,6 +66,7 @@ type sealedKept struct {
 	Token string    `json:"t"`
 	Since time.Time `json:"s"`
 	By    string    `json:"b,omitempty"`
+	Name  string    `json:"n,omitempty"`
 }
 
 // Tokens keeps the system tokens of one app in one environment. A lost one costs an
@@ -147,7 +150,7 @@ func (t *Tokens) look(tenant superoffice.Tenant) <-chan singleflight.Result {
 		t.mu.RUnlock()
 		now := looked{until: time.Now().Add(keptAge)}
 		now.kept, now.there, now.err = t.read(ctx, tenant)
-		if !now.there {
+		if !now.there || now.err != nil {
 			now.until = time.Now().Add(absentAge)
 		}
 		t.mu.Lock()
@@ -170,7 +173,7 @@ func (t *Tokens) read(ctx context.Context, tenant superoffice.Tenant) (Kept, boo
 		return Kept{}, false, nil
 	}
 	if err != nil {
-		return Kept{}, false, fmt.Errorf("Caddy's storage: %w", err) //nolint:staticcheck // a name
+		return Kept{}, false, fmt.Errorf("storage of Caddy: %w", err)
 	}
 	kept, err := t.Open(tenant, string(raw))
 	return kept, true, err
@@ -179,13 +182,53 @@ func (t *Tokens) read(ctx context.Context, tenant superoffice.Tenant) (Kept, boo
 // Keep keeps the token in place of one that was kept before.
 func (t *Tokens) Keep(ctx context.Context, kept Kept) error {
 	if err := t.storage.Store(ctx, t.place(kept.Tenant), []byte(t.Seal(kept))); err != nil {
-		return fmt.Errorf("Caddy's storage: %w", err) //nolint:staticcheck // a name
+		return fmt.Errorf("storage of Caddy: %w", err)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.writes++
 	t.known[kept.Tenant] = looked{kept: kept, there: true, until: time.Now().Add(keptAge)}
 	return nil
+}
+
+// KeepAll keeps all of them or none: when one cannot be kept, those before it are put back as they were.
+func (t *Tokens) KeepAll(ctx context.Context, all []Kept) error {
+	before := make(map[superoffice.Tenant][]byte, len(all))
+	for _, kept := range all {
+		raw, err := t.storage.Load(ctx, t.place(kept.Tenant))
+		if err == nil {
+			before[kept.Tenant] = raw
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("storage of Caddy: %w", err)
+		}
+	}
+	for i, kept := range all {
+		err := t.Keep(ctx, kept)
+		if err == nil {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storageTimeout)
+		defer cancel()
+		for _, kept := range all[:i] {
+			if backErr := t.putBack(ctx, kept.Tenant, before[kept.Tenant]); backErr != nil {
+				err = errors.Join(err, fmt.Errorf("%s is not as it was before: %w", kept.Tenant, backErr))
+			}
+		}
+		return err
+	}
+	return nil
+}
+
+// putBack writes what was stored before, or nothing for nil.
+func (t *Tokens) putBack(ctx context.Context, tenant superoffice.Tenant, raw []byte) error {
+	t.mu.Lock()
+	t.writes++
+	delete(t.known, tenant)
+	t.mu.Unlock()
+	if raw == nil {
+		return t.storage.Delete(ctx, t.place(tenant))
+	}
+	return t.storage.Store(ctx, t.place(tenant), raw)
 }
 
 // Remove forgets the tenant's token; false: none was kept.
@@ -198,7 +241,7 @@ func (t *Tokens) Remove(ctx context.Context, tenant superoffice.Tenant) (bool, e
 		err = t.storage.Delete(ctx, t.place(tenant))
 	}
 	if err != nil {
-		return false, fmt.Errorf("Caddy's storage: %w", err) //nolint:staticcheck // a name
+		return false, fmt.Errorf("storage of Caddy: %w", err)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -214,7 +257,7 @@ func (t *Tokens) Tenants(ctx context.Context) ([]superoffice.Tenant, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("Caddy's storage: %w", err) //nolint:staticcheck // a name
+		return nil, fmt.Errorf("storage of Caddy: %w", err)
 	}
 	var tenants []superoffice.Tenant
 	for _, key := range keys {
@@ -254,7 +297,7 @@ func (t *Tokens) Reseal(ctx context.Context) (resealed int, err error) {
 
 // Seal gives the token in the form in which it is stored and exported.
 func (t *Tokens) Seal(kept Kept) string {
-	plain, err := json.Marshal(sealedKept{kept.Token.Reveal(), kept.Since, kept.By})
+	plain, err := json.Marshal(sealedKept{kept.Token.Reveal(), kept.Since, kept.By, kept.Name})
 	if err != nil {
 		panic(err) // strings and a time always marshal
 	}
@@ -272,6 +315,6 @@ func (t *Tokens) Open(tenant superoffice.Tenant, sealed string) (Kept, error) {
 	if json.Unmarshal(plain, &in) != nil || in.Token == "" {
 		return kept, ErrUnreadable
 	}
-	kept.Token, kept.Since, kept.By = auth.NewSecret(in.Token), in.Since, in.By
+	kept.Token, kept.Since, kept.By, kept.Name = auth.NewSecret(in.Token), in.Since, in.By, in.Name
 	return kept, nil
 }

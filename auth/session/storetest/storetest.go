@@ -176,8 +176,20 @@ func revoked(t *testing.T, store session.Store) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		mark := func(s session.Session) string {
+			t.Helper()
+			mark, err := m.Mark(t.Context(), s.App, s.Tenant, s.UPN)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return mark
+		}
+		goesBefore, staysBefore := mark(person("portal", "Cust1", "tove@uno.example")), mark(c.stays)
 		if err := c.revoke(); err != nil {
 			t.Fatal(err)
+		}
+		if mark(person("portal", "Cust1", "tove@uno.example")) == goesBefore || mark(c.stays) != staysBefore {
+			t.Errorf("%s: the marks do not tell what was revoked", name)
 		}
 		if alive(t, m, goes) || !alive(t, m, stays) {
 			t.Errorf("%s: the wrong session ended", name)

@@ -1,0 +1,284 @@
+package erpsync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/caddy-erpsync/caddy-erpsync/auth"
+	"github.com/caddy-erpsync/caddy-erpsync/auth/superid"
+	"github.com/caddy-erpsync/caddy-erpsync/auth/systemuser"
+	"github.com/caddy-erpsync/caddy-erpsync/internal/operator"
+	"github.com/caddy-erpsync/caddy-erpsync/superoffice"
+)
+
+const (
+	checkTimeout   = time.Minute
+	maxCheckAnswer = 1 << 20
+)
+
+// adminCheck tries out whether an app can do its work in a tenant.
+func adminCheck(r *http.Request) (any, error) {
+	var request operator.CheckRequest
+	if err := readAdmin(r, &request); err != nil {
+		return nil, err
+	}
+	app, err := running.find(request.App, request.Environment)
+	if err != nil {
+		return nil, err
+	}
+	tenant := superoffice.Onsite
+	if app.h.locator != nil {
+		var ok bool
+		if tenant, ok = superoffice.ParseTenant(request.Tenant); !ok {
+			return nil, fmt.Errorf("tenant %q: want the form Cust12345", request.Tenant)
+		}
+	} else if request.Tenant != "" {
+		return nil, errors.New("tenant: an onsite installation has none")
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), checkTimeout)
+	defer cancel()
+	c := &check{runningApp: app, tenant: tenant}
+	c.told = operator.Check{App: app.Name, Environment: app.h.place(), Tenant: string(tenant), OK: true}
+	c.run(ctx)
+	app.h.logger.Info("app checked", zap.String("app", app.Name), zap.String("tenant", string(tenant)), zap.Bool("ok", c.told.OK))
+	return c.told, nil
+}
+
+// check is one check on its way, step by step.
+type check struct {
+	runningApp
+	tenant     superoffice.Tenant
+	told       operator.Check
+	grant      auth.TenantGrant
+	api        string
+	token      auth.Secret
+	credential auth.Credential
+}
+
+// trouble is why a step failed, and what to do about it.
+type trouble struct{ found, remedy string }
+
+func (c *check) run(ctx context.Context) {
+	steps := []struct {
+		name string
+		try  func(context.Context) (string, *trouble)
+	}{
+		{"registry", c.registryStep},
+		{"state", c.stateStep},
+		{"token", c.tokenStep},
+		{"credential", c.credentialStep},
+		{"agent", c.agentStep},
+		{"connections", c.connectionsStep},
+	}
+	switch {
+	case c.h.locator == nil: // onsite
+		steps = slices.Delete(steps, 1, 3)
+	case c.grants.CallAs != auth.AsSystem:
+		steps = slices.Delete(steps, 2, 3)
+	}
+	if c.grants.CallAs == auth.AsUser {
+		steps = steps[:len(steps)-3]
+	}
+	for _, step := range steps {
+		began := time.Now()
+		found, failed := step.try(ctx)
+		told := operator.Step{Name: step.name, OK: failed == nil, Found: found}
+		if failed != nil {
+			told.Found, told.Remedy = failed.found, failed.remedy
+		}
+		told.Seconds = time.Since(began).Seconds()
+		c.told.Steps = append(c.told.Steps, told)
+		if failed != nil {
+			c.told.OK = false
+			return
+		}
+	}
+	if c.grants.CallAs == auth.AsUser {
+		c.told.Steps = append(c.told.Steps, operator.Step{Name: "agent", OK: true, Found: "not tried: call_as user needs a person. Sign in and call GetEngineStatus to see whether SuperOffice grants the agent"})
+	}
+}
+
+// refusedBecause is a trouble that has a reason of its own.
+func refusedBecause(reason auth.Reason, found string) *trouble {
+	return &trouble{strings.TrimSpace(string(reason) + " " + found), reason.Remedy()}
+}
+
+func (c *check) registryStep(context.Context) (string, *trouble) {
+	var granted bool
+	c.grant, granted = c.registry.tenant(c.tenant)
+	c.told.Name = c.grant.Name
+	switch {
+	case !slices.ContainsFunc(c.grants.Agents, func(agent string) bool { return strings.EqualFold(agent, superoffice.Agent) }):
+		return "", refusedBecause(auth.AgentNotGranted, "")
+	case !granted:
+		return "", refusedBecause(auth.TenantNotGranted, "")
+	case c.grant.Suspended:
+		return "", refusedBecause(auth.TenantSuspended, "")
+	}
+	var names []string
+	for _, operation := range c.grants.Operations {
+		names = append(names, operation.String())
+	}
+	return "agents ErpSync, operations " + strings.Join(names, " "), nil
+}
+
+func (c *check) stateStep(ctx context.Context) (string, *trouble) {
+	c.count()
+	before, known := c.h.locator.Known(c.tenant)
+	location := c.h.locator.Ask(ctx, c.tenant)
+	var stopped *superoffice.NotRunningError
+	var untrusted *superoffice.HostNotTrustedError
+	switch err := location.Err; {
+	case errors.As(err, &stopped):
+		return "", refusedBecause(auth.TenantNotRunning, "("+stopped.State+")")
+	case errors.As(err, &untrusted):
+		return "", refusedBecause(auth.HostNotTrusted, "("+untrusted.Error()+")")
+	case errors.Is(err, superoffice.ErrTenantUnknown):
+		return "", refusedBecause(auth.TenantUnknown, "")
+	case err != nil:
+		return "", refusedBecause(auth.StateUnavailable, "("+err.Error()+")")
+	}
+	c.api = location.API
+	found := location.State + " at " + host(location.API)
+	if known && before.API != "" && before.API != location.API {
+		found += ", moved from " + host(before.API)
+	}
+	return found, nil
+}
+
+func (c *check) tokenStep(ctx context.Context) (string, *trouble) {
+	found := "from the configuration"
+	c.token = c.grant.SystemToken
+	if c.registry.kept != nil {
+		kept, there, err := c.registry.kept.Get(ctx, c.tenant)
+		switch {
+		case errors.Is(err, systemuser.ErrUnreadable) && c.token.IsZero():
+			return "", &trouble{err.Error(), "put that key back under keys, or have the tenant's administrator approve again: " + c.h.approveURL(c.App, c.tenant)}
+		case err != nil && c.token.IsZero():
+			return "", &trouble{err.Error(), "look at Caddy's storage"}
+		case err == nil && there:
+			c.token, found = kept.Token, "kept since "+kept.Since.Format(time.DateOnly)
+		}
+	}
+	if c.token.IsZero() {
+		refused := refusedBecause(auth.NoSystemToken, "")
+		refused.remedy += " " + c.h.approveURL(c.App, c.tenant)
+		return "", refused
+	}
+	return found, nil
+}
+
+// credentialStep has a new credential minted, and calls use it from now on.
+func (c *check) credentialStep(ctx context.Context) (string, *trouble) {
+	c.count()
+	var refusal *auth.Refusal
+	var key string
+	if c.grants.CallAs == auth.AsAccount {
+		c.api = c.h.upstreamAPI
+		key = c.h.accountKey(ctx, c.App)
+		c.credential, refusal = c.h.mintAccountBearer(ctx, c.App)
+	} else {
+		key = c.h.systemKey(ctx, c.App, c.tenant, c.token)
+		c.credential, refusal = c.h.mintTicket(ctx, c.App, c.tenant, c.token)
+	}
+	if refusal != nil {
+		failed := refusedBecause(refusal.Reason, "("+fmt.Sprint(refusal.Cause)+")")
+		if refusal.Reason == auth.ConsentRequired {
+			failed.remedy += " " + c.h.approveURL(c.App, c.tenant)
+		}
+		return "", failed
+	}
+	c.h.common.credentials.Put(key, c.credential)
+	return fmt.Sprintf("a new %s of the %s, good until %s", c.credential.Kind, c.credential.Owner, c.credential.Expires.Format(time.TimeOnly)), nil
+}
+
+// agentStep asks the restricted agent the one question that moves nothing.
+func (c *check) agentStep(ctx context.Context) (string, *trouble) {
+	status, body, err := c.ask(ctx, http.MethodPost, "/v1/Agents/ErpSync/"+superoffice.GetEngineStatus.String())
+	switch {
+	case err != nil:
+		return "", refusedBecause(auth.UpstreamUnreachable, "("+err.Error()+")")
+	case status == http.StatusForbidden || status == http.StatusUnauthorized:
+		return "", &trouble{
+			fmt.Sprintf("SuperOffice takes the credential and refuses the agent (HTTP %d)", status),
+			"ask SuperOffice's app manager to grant the ErpSync agent to the app's registration; until then no call can succeed in any tenant",
+		}
+	case status != http.StatusOK:
+		return "", &trouble{fmt.Sprintf("GetEngineStatus answered HTTP %d", status), auth.UpstreamAnswerRefused.Remedy() + "; try again, then ask SuperOffice"}
+	}
+	return fmt.Sprintf("SuperOffice grants the agent; GetEngineStatus answered %d bytes", len(body)), nil
+}
+
+// connectionsStep names the ERP connections, and which of them the registry keeps the app from.
+func (c *check) connectionsStep(ctx context.Context) (string, *trouble) {
+	status, body, err := c.ask(ctx, http.MethodGet, "/v1/MDOList/erpconnections")
+	var all []superoffice.Connection
+	if err == nil && status != http.StatusOK {
+		err = fmt.Errorf("HTTP %d", status)
+	}
+	if err == nil {
+		all, err = superoffice.ParseConnections(body)
+	}
+	if err != nil {
+		return "", &trouble{"the connections cannot be listed: " + err.Error(), "the agent itself answers; look at the audit lines of its calls"}
+	}
+	if len(all) == 0 {
+		return "", &trouble{"the tenant has no ERP connection", "have the tenant's administrator set one up in SuperOffice"}
+	}
+	admitted := c.grants.Connections
+	if c.grant.Connections != nil {
+		admitted = c.grant.Connections
+	}
+	names := make([]string, len(all))
+	for i, connection := range all {
+		names[i] = fmt.Sprintf("%d %s", connection.ID, superid.Clean(connection.Name))
+		if !admitted.Admits(connection.ID) {
+			names[i] += " (not among connections)"
+		}
+	}
+	return strings.Join(names, ", "), nil
+}
+
+// ask sends one question with the credential, as a call would be sent.
+func (c *check) ask(ctx context.Context, method, path string) (status int, body []byte, err error) {
+	c.count()
+	req, err := http.NewRequestWithContext(ctx, method, c.api+path, http.NoBody)
+	if err != nil {
+		return 0, nil, err
+	}
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("User-Agent", "caddy-erpsync")
+	if method == http.MethodPost {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	credential := c.credential
+	if c.h.locator != nil {
+		credential.AppToken = c.appToken()
+	}
+	credential.Write(req.Header)
+	resp, err := asking(c.h.roundTrip).Do(req)
+	if err != nil {
+		if withURL := (*url.Error)(nil); errors.As(err, &withURL) {
+			err = withURL.Err
+		}
+		return 0, nil, err
+	}
+	defer resp.Body.Close()
+	body, err = io.ReadAll(io.LimitReader(resp.Body, maxCheckAnswer))
+	return resp.StatusCode, body, err
+}
+
+// count counts a request among the app's calls in the tenant, as the vendor will.
+func (c *check) count() {
+	c.told.Calls++
+	c.h.common.meter.Count(c.h.Guard.limits(), c.Name, string(c.tenant))
+}

@@ -1,0 +1,206 @@
+package operator
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"sync"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+const checkHelp = `Tries out whether an app can really do its work in a tenant, step by step, through a
+running gateway: what the registry says, the tenant's state, the system token, a new ticket,
+GetEngineStatus (is this app granted the ErpSync agent there?), and the connections by name.
+It moves no data. The first step that fails ends it and says what to do.
+
+  caddy erpsync check erp Cust12345
+  caddy erpsync check erp --all --json > check.json
+  caddy erpsync check office                                  # onsite
+
+It ends with 0 when every step of every tenant went well, with 2 when one did not, and with 1
+when the gateway cannot be asked. A check of a tenant mints a ticket and sends up to five requests.`
+
+func checkCommand() *cobra.Command {
+	var gateway gateway
+	var asJSON, all bool
+	var environment string
+	var atOnce int
+	cmd := &cobra.Command{
+		Use: "check <app> [<tenant>...]", Short: "Try out whether an app can do its work in a tenant", Long: checkHelp, Args: cobra.MinimumNArgs(1), SilenceUsage: true,
+		RunE: run(func(cmd *cobra.Command, args []string) error {
+			app, tenants := args[0], args[1:]
+			if all && len(tenants) > 0 {
+				return errors.New("either tenants or --all")
+			}
+			if atOnce < 1 || atOnce > 32 {
+				return errors.New("--at-once: want 1 to 32")
+			}
+			if all {
+				var err error
+				if tenants, err = gateway.tenantsOf(cmd, app, environment); err != nil {
+					return err
+				}
+			} else if len(tenants) == 0 {
+				tenants = []string{""} // onsite
+			}
+			began := time.Now()
+			checks, err := gateway.checkAll(cmd, app, environment, tenants, atOnce)
+			if err != nil {
+				return err
+			}
+			failed, err := printChecks(cmd.OutOrStdout(), checks, asJSON, time.Since(began))
+			if err == nil && failed > 0 {
+				return errAttention
+			}
+			return err
+		}),
+	}
+	flags := cmd.Flags()
+	flags.BoolVar(&asJSON, "json", false, "as JSON, a list of checks")
+	flags.BoolVar(&all, "all", false, "every tenant that the app is granted in, but for suspended ones")
+	flags.IntVar(&atOnce, "at-once", 4, "with several tenants, how many at a time")
+	flags.StringVar(&environment, "environment", "", "where the app stands in several environments: online, stage, sod or custom")
+	gateway.flags(flags)
+	return cmd
+}
+
+// tenantsOf lists the tenants that the app is granted in.
+func (g *gateway) tenantsOf(cmd *cobra.Command, app, environment string) (tenants []string, err error) {
+	var status Status
+	if err := g.ask(cmd.Context(), http.MethodGet, StatusPath, nil, &status); err != nil {
+		return nil, err
+	}
+	for _, a := range status.Apps {
+		if a.App != app || environment != "" && a.Environment != environment {
+			continue
+		}
+		for _, t := range a.Tenants {
+			if t.Granted && !t.Suspended {
+				tenants = append(tenants, t.Tenant)
+			}
+		}
+	}
+	if len(tenants) == 0 {
+		return nil, fmt.Errorf("app %s is granted in no tenant that the gateway knows by name", app)
+	}
+	return tenants, nil
+}
+
+// checkAll checks tenants, several at a time, and gives the checks in the order of the tenants. What has been
+// checked is told on a terminal.
+func (g *gateway) checkAll(cmd *cobra.Command, app, environment string, tenants []string, atOnce int) ([]Check, error) {
+	checks, errs := make([]Check, len(tenants)), make([]error, len(tenants))
+	progress := newProgress(cmd.ErrOrStderr(), len(tenants))
+	defer progress.end()
+	next := make(chan int)
+	var group sync.WaitGroup
+	for range min(atOnce, len(tenants)) {
+		group.Go(func() {
+			for i := range next {
+				errs[i] = g.ask(cmd.Context(), http.MethodPost, CheckPath, CheckRequest{app, tenants[i], environment}, &checks[i])
+				progress.done(errs[i] == nil && checks[i].OK)
+			}
+		})
+	}
+	for i := range tenants {
+		next <- i
+	}
+	close(next)
+	group.Wait()
+	return checks, errors.Join(errs...)
+}
+
+// progress tells on a terminal how many are done.
+type progress struct {
+	out           io.Writer // nil: nobody is told
+	mu            sync.Mutex
+	of, n, failed int
+}
+
+func newProgress(out io.Writer, of int) *progress {
+	if terminal, ok := out.(*os.File); ok && of > 1 {
+		if info, err := terminal.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
+			return &progress{out: out, of: of}
+		}
+	}
+	return &progress{of: of}
+}
+
+func (p *progress) done(well bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.n++
+	if !well {
+		p.failed++
+	}
+	if p.out != nil {
+		fmt.Fprintf(p.out, "\rchecked %d of %d, %d failed ", p.n, p.of, p.failed)
+	}
+}
+
+func (p *progress) end() {
+	if p.out != nil {
+		fmt.Fprint(p.out, "\r\033[K")
+	}
+}
+
+// printChecks writes one check step by step, several a line each with what failed beneath.
+func printChecks(out io.Writer, checks []Check, asJSON bool, took time.Duration) (failed int, err error) {
+	calls := 0
+	for _, c := range checks {
+		calls += c.Calls
+		if !c.OK {
+			failed++
+		}
+	}
+	if asJSON {
+		return failed, printJSON(out, checks)
+	}
+	if len(checks) == 1 {
+		return failed, checks[0].steps(out)
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "TENANT\tNAME\tRESULT\tTIME\tFOUND")
+	for _, c := range checks {
+		result, last := "ok", c.Steps[len(c.Steps)-1]
+		if !c.OK {
+			result = last.Name + " failed"
+		}
+		seconds := 0.0
+		for _, s := range c.Steps {
+			seconds += s.Seconds
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%.3fs\t%s\n", cell(c.Tenant), cell(c.Name), result, seconds, cell(last.Found))
+	}
+	if err := w.Flush(); err != nil {
+		return failed, err
+	}
+	for _, c := range checks {
+		if last := c.Steps[len(c.Steps)-1]; !c.OK {
+			fmt.Fprintf(out, "\n%s: %s\n  %s\n", cell(c.Tenant), printable(last.Found), printable(last.Remedy))
+		}
+	}
+	fmt.Fprintf(out, "\n%s in %.1fs with %s to SuperOffice: %d well, %d failed\n", count(len(checks), "tenant"), took.Seconds(), count(calls, "request"), len(checks)-failed, failed)
+	return failed, nil
+}
+
+func (c Check) steps(out io.Writer) error {
+	fmt.Fprintf(out, "%s in %s (%s)\n", c.App, cell(c.Tenant+" "+c.Name), c.Environment)
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	for _, s := range c.Steps {
+		mark := "ok"
+		if !s.OK {
+			mark = "FAILED"
+		}
+		fmt.Fprintf(w, "  %s\t%s\t%.3fs\t%s\n", mark, s.Name, s.Seconds, printable(s.Found))
+		if s.Remedy != "" {
+			fmt.Fprintf(w, "  \t\t\t%s\n", printable(s.Remedy))
+		}
+	}
+	return w.Flush()
+}

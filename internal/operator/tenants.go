@@ -1,0 +1,300 @@
+package operator
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+const tenantsHelp = `Looks after the system tokens that a running gateway keeps for its tenants, sealed in
+Caddy's storage. An approval through the gateway's own link keeps one by itself; import
+takes those that exist already.
+
+  caddy erpsync tenants import erp < tenants.csv
+  caddy erpsync tenants list erp
+  caddy erpsync tenants export erp > backup.json
+  caddy erpsync tenants remove erp Cust12345`
+
+const importHelp = `Reads tenants with their system tokens from standard input and has the gateway keep
+them: every line, or none. Each line is reported. What is read is either
+
+  CSV with a header, with commas or semicolons:   tenant,system_token,name
+  JSON, such as a tenants file or an export:       {"tenants": [{"tenant": …, "system_token": …, "name": …}]}
+
+An export holds sealed tokens; a gateway takes them that has the same keys, environment and client id.
+
+It ends with 0 when all lines were kept, and with 2 when one was wrong and so none was.`
+
+// maxImport bounds what is read from standard input.
+const maxImport = 16 << 20
+
+func tenantsCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "tenants", Short: "Look after the system tokens that a gateway keeps", Long: tenantsHelp, Args: cobra.NoArgs, SilenceUsage: true,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(importCommand(), listCommand(), exportCommand(), removeCommand())
+	return cmd
+}
+
+func importCommand() *cobra.Command {
+	var gateway gateway
+	var asJSON bool
+	var request ImportRequest
+	cmd := &cobra.Command{
+		Use: "import <app>", Short: "Take system tokens from standard input", Long: importHelp, Args: cobra.ExactArgs(1), SilenceUsage: true,
+		RunE: run(func(cmd *cobra.Command, args []string) error {
+			raw, err := io.ReadAll(io.LimitReader(cmd.InOrStdin(), maxImport+1))
+			if err != nil {
+				return err
+			}
+			if len(raw) > maxImport {
+				return fmt.Errorf("standard input holds more than %d bytes: split it", maxImport)
+			}
+			request.App = args[0]
+			if request.Tenants, err = readTenants(raw); err != nil {
+				return fmt.Errorf("nothing was kept: %w", err)
+			}
+			var done Import
+			if err := gateway.ask(cmd.Context(), http.MethodPost, ImportPath, request, &done); err != nil {
+				return fmt.Errorf("nothing was kept: %w", err)
+			}
+			if asJSON {
+				err = printJSON(cmd.OutOrStdout(), done)
+			} else {
+				err = done.table(cmd.OutOrStdout(), request.DryRun)
+			}
+			if err == nil && !done.Kept && !(request.DryRun && done.wrong() == 0) {
+				return errAttention
+			}
+			return err
+		}),
+	}
+	flags := cmd.Flags()
+	flags.BoolVar(&asJSON, "json", false, "the report as JSON")
+	flags.BoolVar(&request.DryRun, "dry-run", false, "report, and keep nothing")
+	flags.StringVar(&request.Environment, "environment", "", "where the app stands in several environments: online, stage, sod or custom")
+	gateway.flags(flags)
+	return cmd
+}
+
+// readTenants reads what an import brings. Its errors name the line and never hold a token.
+func readTenants(raw []byte) ([]ImportTenant, error) {
+	raw = bytes.TrimSpace(bytes.TrimPrefix(raw, []byte("\xef\xbb\xbf")))
+	switch {
+	case len(raw) == 0:
+		return nil, errors.New("standard input is empty")
+	case raw[0] == '{' || raw[0] == '[':
+		return readTenantsJSON(raw)
+	}
+	return readTenantsCSV(raw)
+}
+
+func readTenantsJSON(raw []byte) ([]ImportTenant, error) {
+	var file struct{ Tenants []ImportTenant }
+	into := any(&file)
+	if raw[0] == '[' {
+		into = &file.Tenants
+	}
+	if err := json.Unmarshal(raw, into); err != nil {
+		var syntax *json.SyntaxError
+		if errors.As(err, &syntax) {
+			return nil, fmt.Errorf("line %d: no JSON", 1+bytes.Count(raw[:min(int(syntax.Offset), len(raw))], []byte("\n")))
+		}
+		return nil, errors.New(`want {"tenants": [{"tenant": "Cust12345", "system_token": "…"}]}`)
+	}
+	if len(file.Tenants) == 0 {
+		return nil, errors.New("no tenants are in it")
+	}
+	for i := range file.Tenants {
+		file.Tenants[i].Line = i + 1
+	}
+	return file.Tenants, nil
+}
+
+func readTenantsCSV(raw []byte) ([]ImportTenant, error) {
+	reader := csv.NewReader(bytes.NewReader(raw))
+	head, _, _ := bytes.Cut(raw, []byte("\n"))
+	if bytes.Count(head, []byte(";")) > bytes.Count(head, []byte(",")) {
+		reader.Comma = ';' // what spreadsheets write where the comma is decimal
+	}
+	reader.TrimLeadingSpace = true
+	header, err := reader.Read()
+	if err != nil {
+		return nil, csvProblem(err)
+	}
+	column := func(name string) int {
+		return slices.IndexFunc(header, func(h string) bool { return strings.EqualFold(strings.TrimSpace(h), name) })
+	}
+	tenant, token, sealed, name := column("tenant"), column("system_token"), column("sealed"), column("name")
+	if tenant < 0 || token < 0 && sealed < 0 {
+		return nil, errors.New("line 1: want a header with the columns tenant and system_token, and name if there are names")
+	}
+	var tenants []ImportTenant
+	for {
+		record, err := reader.Read()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, csvProblem(err)
+		}
+		field := func(i int) string {
+			if i < 0 {
+				return ""
+			}
+			return strings.TrimSpace(record[i])
+		}
+		line, _ := reader.FieldPos(0)
+		tenants = append(tenants, ImportTenant{Line: line, Tenant: field(tenant), Name: field(name), SystemToken: field(token), Sealed: field(sealed)})
+	}
+	if len(tenants) == 0 {
+		return nil, errors.New("no tenants are in it: only a header")
+	}
+	return tenants, nil
+}
+
+// csvProblem keeps to the line and the kind of trouble.
+func csvProblem(err error) error {
+	var parse *csv.ParseError
+	if errors.As(err, &parse) {
+		return fmt.Errorf("line %d: %w", parse.Line, parse.Err)
+	}
+	return err
+}
+
+func (i Import) wrong() (n int) {
+	for _, line := range i.Lines {
+		if line.Problem != "" {
+			n++
+		}
+	}
+	return n
+}
+
+func (i Import) table(out io.Writer, dryRun bool) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "LINE\tTENANT\tRESULT")
+	counts := map[string]int{}
+	for _, line := range i.Lines {
+		result := line.Result
+		if line.Problem != "" {
+			result = "wrong: " + line.Problem
+		}
+		counts[line.Result]++
+		fmt.Fprintf(w, "%d\t%s\t%s\n", line.Line, cell(line.Tenant), printable(result))
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	switch wrong := i.wrong(); {
+	case wrong > 0:
+		fmt.Fprintf(out, "\nNothing was kept: %s of %d wrong. Mend them and import again.\n", count(wrong, "line"), len(i.Lines))
+	case dryRun:
+		fmt.Fprintf(out, "\nNothing was kept, as --dry-run says; all %s can be.\n", count(len(i.Lines), "line"))
+	default:
+		fmt.Fprintf(out, "\n%s kept: %d added, %d replaced, %d unchanged.\n", count(len(i.Lines), "system token"), counts["added"], counts["replaced"], counts["unchanged"])
+	}
+	return nil
+}
+
+// ofApp is the query that names an app.
+func ofApp(app, environment string) string {
+	query := url.Values{"app": {app}}
+	if environment != "" {
+		query.Set("environment", environment)
+	}
+	return "?" + query.Encode()
+}
+
+func listCommand() *cobra.Command {
+	var gateway gateway
+	var asJSON bool
+	var environment string
+	cmd := &cobra.Command{
+		Use: "list <app>", Short: "List the tenants and where their system tokens are from", Args: cobra.ExactArgs(1), SilenceUsage: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var found Tenants
+			if err := gateway.ask(cmd.Context(), http.MethodGet, TenantsPath+ofApp(args[0], environment), nil, &found); err != nil {
+				return err
+			}
+			out := cmd.OutOrStdout()
+			if asJSON {
+				return printJSON(out, found)
+			}
+			w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+			fmt.Fprintln(w, "TENANT\tNAME\tGRANTED\tSYSTEM TOKEN\tSINCE\tBY")
+			for _, t := range found.Tenants {
+				since, granted := "-", "no"
+				if t.Since != nil {
+					since = t.Since.Local().Format(time.DateOnly)
+				}
+				if t.Granted {
+					granted = "yes"
+				}
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", cell(t.Tenant), cell(t.Name), granted, cell(t.Token), since, cell(t.By))
+			}
+			if err := w.Flush(); err != nil {
+				return err
+			}
+			fmt.Fprintf(out, "\n%s\n", count(len(found.Tenants), "tenant"))
+			return nil
+		},
+	}
+	flags := cmd.Flags()
+	flags.BoolVar(&asJSON, "json", false, "as JSON")
+	flags.StringVar(&environment, "environment", "", "where the app stands in several environments: online, stage, sod or custom")
+	gateway.flags(flags)
+	return cmd
+}
+
+func exportCommand() *cobra.Command {
+	var gateway gateway
+	var environment string
+	cmd := &cobra.Command{
+		Use: "export <app>", Short: "Write the kept system tokens, sealed, as JSON for import", Args: cobra.ExactArgs(1), SilenceUsage: true,
+		Long: "Writes the kept system tokens as JSON that import reads. They stay sealed under the gateway's keys: without these the file is worth nothing, to a thief as to you.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var found Tenants
+			if err := gateway.ask(cmd.Context(), http.MethodGet, ExportPath+ofApp(args[0], environment), nil, &found); err != nil {
+				return err
+			}
+			return printJSON(cmd.OutOrStdout(), found)
+		},
+	}
+	cmd.Flags().StringVar(&environment, "environment", "", "where the app stands in several environments: online, stage, sod or custom")
+	gateway.flags(cmd.Flags())
+	return cmd
+}
+
+func removeCommand() *cobra.Command {
+	var gateway gateway
+	var request RemoveRequest
+	cmd := &cobra.Command{
+		Use: "remove <app> <tenant>", Short: "Forget a tenant's system token", Args: cobra.ExactArgs(2), SilenceUsage: true,
+		Long: "Forgets a tenant's system token and its ticket. One that stands in the configuration or the tenants file stays there.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			request.App, request.Tenant = args[0], args[1]
+			var told struct{ Removed string }
+			if err := gateway.ask(cmd.Context(), http.MethodPost, RemovePath, request, &told); err != nil {
+				return fmt.Errorf("nothing was removed: %w", err)
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), "removed:", printable(told.Removed))
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&request.Environment, "environment", "", "where the app stands in several environments: online, stage, sod or custom")
+	gateway.flags(cmd.Flags())
+	return cmd
+}

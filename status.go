@@ -1,0 +1,200 @@
+package erpsync
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/caddy-erpsync/caddy-erpsync/auth"
+	"github.com/caddy-erpsync/caddy-erpsync/auth/systemuser"
+	"github.com/caddy-erpsync/caddy-erpsync/internal/operator"
+	"github.com/caddy-erpsync/caddy-erpsync/outcome"
+	"github.com/caddy-erpsync/caddy-erpsync/superoffice"
+)
+
+// adminStatus tells what the gateway knows of the tenants. Nobody is asked but Caddy's storage.
+func adminStatus(r *http.Request) (any, error) {
+	var wanted superoffice.Tenant
+	if named := r.URL.Query().Get("tenant"); named != "" {
+		var ok bool
+		if wanted, ok = superoffice.ParseTenant(named); !ok {
+			return nil, fmt.Errorf("tenant %q: want the form Cust12345", named)
+		}
+	}
+	status := operator.Status{Node: instance(), Apps: []operator.AppStatus{}}
+	for _, app := range running.apps() {
+		tenants, err := app.tenants(r)
+		if err != nil {
+			return nil, unavailable(err)
+		}
+		told := operator.AppStatus{Environment: app.h.place(), App: app.Name, CallAs: string(app.grants.CallAs), Tenants: []operator.TenantStatus{}}
+		if wanted != "" {
+			known := slices.Contains(tenants, wanted) || app.grantsTenant(wanted) // tenant * names none
+			if tenants = nil; known {
+				tenants = []superoffice.Tenant{wanted}
+			}
+		}
+		for _, tenant := range tenants {
+			told.Tenants = append(told.Tenants, app.status(r, tenant))
+		}
+		told.Remark = remark(told.Tenants)
+		if wanted == "" || len(told.Tenants) > 0 {
+			status.Apps = append(status.Apps, told)
+		}
+	}
+	if wanted != "" && len(status.Apps) == 0 {
+		return nil, notFound("no app is granted in %s, and none was approved there", wanted)
+	}
+	return status, nil
+}
+
+// tenants lists the tenants that the registry names, whose token is kept, or that called since the gateway began.
+func (a runningApp) tenants(r *http.Request) ([]superoffice.Tenant, error) {
+	all := a.registry.named()
+	if a.registry.kept != nil {
+		kept, err := a.registry.kept.Tenants(r.Context())
+		if err != nil {
+			return nil, err
+		}
+		for _, tenant := range kept {
+			if _, named := all[tenant]; !named {
+				all[tenant] = auth.TenantGrant{}
+			}
+		}
+	}
+	for _, tenant := range a.h.common.ledger.Tenants(a.Name) {
+		if _, granted := a.registry.tenant(superoffice.Tenant(tenant)); granted {
+			all[superoffice.Tenant(tenant)] = auth.TenantGrant{}
+		}
+	}
+	return slices.Sorted(maps.Keys(all)), nil
+}
+
+// status is what is known of one tenant.
+func (a runningApp) status(r *http.Request, tenant superoffice.Tenant) operator.TenantStatus {
+	grant, granted := a.registry.tenant(tenant)
+	known := a.h.common.ledger.Standing(a.Name, string(tenant))
+	t := operator.TenantStatus{
+		Tenant: string(tenant), Name: grant.Name, Granted: granted, Suspended: grant.Suspended,
+		Consent: string(known.Consent), ConsentSince: when(known.ConsentSince), Message: known.Message,
+		InFlight: a.h.common.meter.InFlight(a.Name, string(tenant)), Last: callStatus(known.Last), Failed: callStatus(known.Failed), Succeeded: when(known.Succeeded),
+	}
+	var stateErr error
+	if a.h.locator == nil {
+		t.Host = host(a.h.upstreamAPI)
+	} else if location, ok := a.h.locator.Known(tenant); ok {
+		t.Host, t.State, stateErr = host(location.API), location.State, location.Err
+	}
+	if a.grants.CallAs == auth.AsSystem {
+		token := a.tokenStatus(r, tenant, grant, &t)
+		if ticket, ok := a.h.common.credentials.Look(a.h.systemKey(r.Context(), a.App, tenant, token)); ok {
+			t.TicketSince = when(ticket.Minted)
+		}
+	}
+	t.Attention, t.Remedy = attention(t, stateErr, known)
+	if t.Attention == string(auth.NoSystemToken) || t.Attention == string(auth.ConsentRequired) {
+		t.Approve = a.h.approveURL(a.App, tenant)
+	}
+	return t
+}
+
+// tokenStatus tells where the tenant's system token is from, and gives it.
+func (a runningApp) tokenStatus(r *http.Request, tenant superoffice.Tenant, grant auth.TenantGrant, t *operator.TenantStatus) auth.Secret {
+	if a.registry.kept != nil {
+		kept, there, err := a.registry.kept.Get(r.Context(), tenant)
+		switch {
+		case errors.Is(err, systemuser.ErrUnreadable) && grant.SystemToken.IsZero():
+			t.Token = "unreadable"
+			return auth.Secret{}
+		case err == nil && there:
+			t.Token, t.TokenSince, t.ApprovedBy = "import", when(kept.Since), a.h.privacy.Principal(kept.By)
+			if kept.By != "" {
+				t.Token = "approval"
+			}
+			if t.Name == "" {
+				t.Name = kept.Name
+			}
+			return kept.Token
+		}
+	}
+	t.Token = "configuration"
+	if grant.SystemToken.IsZero() {
+		t.Token = "none"
+	}
+	return grant.SystemToken
+}
+
+// attention finds the one thing that somebody has to do something about, and what.
+func attention(t operator.TenantStatus, stateErr error, known outcome.Standing) (what, remedy string) {
+	var untrusted *superoffice.HostNotTrustedError
+	var stopped *superoffice.NotRunningError
+	of := func(reason auth.Reason) (string, string) { return string(reason), reason.Remedy() }
+	switch {
+	case t.Suspended:
+		return "", ""
+	case !t.Granted:
+		return of(auth.TenantNotGranted)
+	case t.Token == "unreadable":
+		return "token_unreadable", "put the key that sealed it back under keys, or have the tenant's administrator approve again"
+	case t.Token == "none":
+		return of(auth.NoSystemToken)
+	case known.Consent == outcome.ConsentRequired:
+		return of(auth.ConsentRequired)
+	case errors.As(stateErr, &untrusted):
+		return of(auth.HostNotTrusted)
+	case errors.As(stateErr, &stopped):
+		return of(auth.TenantNotRunning)
+	case errors.Is(stateErr, superoffice.ErrTenantUnknown):
+		return of(auth.TenantUnknown)
+	case known.Failed.At.After(known.Succeeded) && known.Failed.Outcome.Class != "" && known.Failed.Reason == "":
+		return string(known.Failed.Outcome.Class), known.Failed.Outcome.Class.Remedy()
+	case known.Failed.At.After(known.Succeeded):
+		return of(auth.Reason(known.Failed.Reason))
+	}
+	return "", ""
+}
+
+// remark is what the tenants say together.
+func remark(tenants []operator.TenantStatus) string {
+	refused, asked := 0, 0
+	for _, t := range tenants {
+		if t.Consent != "" {
+			asked++
+		}
+		if t.Consent == string(outcome.ConsentRequired) {
+			refused++
+		}
+	}
+	if refused > 1 && refused == asked {
+		return "SuperOffice refuses the system user in every tenant that was asked for: look at the app's client secret and private key before you ask anybody to approve."
+	}
+	return ""
+}
+
+func callStatus(c outcome.Call) *operator.CallStatus {
+	if c.At.IsZero() {
+		return nil
+	}
+	return &operator.CallStatus{At: c.At, RequestID: c.RequestID, Operation: c.Operation, Outcome: string(c.Outcome.Class), Reason: c.Reason, ErrorCode: c.Outcome.ErrorCode}
+}
+
+// when is a time that may not have come.
+func when(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
+
+// host is the host of a URL of ours; "" for "".
+func host(api string) string {
+	u, err := url.Parse(api)
+	if err != nil {
+		return ""
+	}
+	return u.Host
+}
