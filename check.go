@@ -61,6 +61,7 @@ type check struct {
 	grant      auth.TenantGrant
 	api        string
 	token      auth.Secret
+	approved   bool // the token came from an approval at this gateway
 	credential auth.Credential
 }
 
@@ -159,14 +160,15 @@ func (c *check) tokenStep(ctx context.Context) (string, *trouble) {
 	found := "from the configuration"
 	c.token = c.grant.SystemToken
 	if c.registry.kept != nil {
-		kept, there, err := c.registry.kept.Get(ctx, c.tenant)
+		kept, there, err := c.registry.kept.Fresh(ctx, c.tenant)
 		switch {
 		case errors.Is(err, systemuser.ErrUnreadable) && c.token.IsZero():
 			return "", &trouble{err.Error(), "put that key back under keys, or have the tenant's administrator approve again: " + c.h.approveURL(c.App, c.tenant)}
 		case err != nil && c.token.IsZero():
 			return "", &trouble{err.Error(), "look at Caddy's storage"}
 		case err == nil && there:
-			c.token, found = kept.Token, "kept since "+kept.Since.Format(time.DateOnly)
+			c.token, c.approved = kept.Token, kept.By != ""
+			found = map[bool]string{true: "from an approval", false: "imported"}[c.approved] + " on " + kept.Since.Format(time.DateOnly)
 		}
 	}
 	if c.token.IsZero() {
@@ -194,6 +196,9 @@ func (c *check) credentialStep(ctx context.Context) (string, *trouble) {
 		failed := refusedBecause(refusal.Reason, "("+fmt.Sprint(refusal.Cause)+")")
 		if refusal.Reason == auth.ConsentRequired {
 			failed.remedy += " " + c.h.approveURL(c.App, c.tenant)
+			if !c.approved {
+				failed.remedy += " (or import the right token: this one came from no approval here)"
+			}
 		}
 		return "", failed
 	}

@@ -77,9 +77,9 @@ func (h *Handler) systemKey(ctx context.Context, app *App, tenant superoffice.Te
 func (h *Handler) mintTicket(ctx context.Context, app *App, tenant superoffice.Tenant, token auth.Secret) (auth.Credential, *auth.Refusal) {
 	ticket, err := app.system.Mint(ctx, tenant, token)
 	var refused *systemuser.RefusedError
-	if errors.As(err, &refused) && app.registry.kept != nil && app.registry.kept.Again(ctx, tenant, token) {
-		// Another gateway has kept a later approval meanwhile.
-		if kept, _, keptErr := app.registry.kept.Get(ctx, tenant); keptErr == nil {
+	if errors.As(err, &refused) && app.registry.kept != nil {
+		// Another gateway may have kept a later approval meanwhile.
+		if kept, there, keptErr := app.registry.kept.Fresh(ctx, tenant); keptErr == nil && there && !kept.Token.Equal(token.Reveal()) {
 			ticket, err = app.system.Mint(ctx, tenant, kept.Token)
 		}
 	}

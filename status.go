@@ -105,7 +105,7 @@ func (a runningApp) status(r *http.Request, tenant superoffice.Tenant) operator.
 // tokenStatus tells where the tenant's system token is from, and gives it.
 func (a runningApp) tokenStatus(r *http.Request, tenant superoffice.Tenant, grant auth.TenantGrant, t *operator.TenantStatus) auth.Secret {
 	if a.registry.kept != nil {
-		kept, there, err := a.registry.kept.Get(r.Context(), tenant)
+		kept, there, err := a.registry.kept.Fresh(r.Context(), tenant)
 		switch {
 		case errors.Is(err, systemuser.ErrUnreadable) && grant.SystemToken.IsZero():
 			t.Token = "unreadable"

@@ -62,7 +62,7 @@ func adminExport(r *http.Request) (any, error) {
 	}
 	told := operator.Tenants{App: app.Name, Environment: app.h.place(), Tenants: []operator.KeptTenant{}}
 	for _, tenant := range tenants {
-		kept, there, err := app.registry.kept.Get(r.Context(), tenant)
+		kept, there, err := app.registry.kept.Fresh(r.Context(), tenant)
 		if err != nil {
 			return nil, unavailable(fmt.Errorf("%s: %w", tenant, err))
 		}
@@ -152,7 +152,7 @@ func (a runningApp) imported(in operator.ImportTenant) (systemuser.Kept, error) 
 
 // differs tells what keeping it would do.
 func (a runningApp) differs(ctx context.Context, kept *systemuser.Kept) (string, error) {
-	before, there, err := a.registry.kept.Get(ctx, kept.Tenant)
+	before, there, err := a.registry.kept.Fresh(ctx, kept.Tenant)
 	switch {
 	case errors.Is(err, systemuser.ErrUnreadable):
 		return "replaced", nil

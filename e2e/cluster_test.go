@@ -38,6 +38,8 @@ type cluster struct {
 	gateways []*process
 	config   string
 	calls    atomic.Int32
+	// elsewhere is another host of SuperOffice's, to which tenants can move.
+	elsewhere string
 
 	// faults is asked of every request to SuperOffice, and may delay or refuse it.
 	faults atomic.Pointer[func(http.ResponseWriter, *http.Request) bool]
@@ -55,18 +57,21 @@ type process struct {
 }
 
 // newCluster starts the gateways with these options in place of the defaults of guard.
-func newCluster(t *testing.T, guard string) *cluster {
+func newCluster(t *testing.T, guard string, options ...sandbox.Option) *cluster {
 	t.Helper()
 	c := &cluster{t: t, dir: t.TempDir(), redis: redistest.StartSentinel(t, "erpsync", "canary-redis-password")}
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if f := c.faults.Load(); f != nil && (*f)(w, r) {
 			return
 		}
 		c.so.ServeHTTP(w, r)
-	}))
+	})
+	server, elsewhere := httptest.NewServer(handler), httptest.NewServer(handler)
 	t.Cleanup(server.Close)
+	t.Cleanup(elsewhere.Close)
+	c.elsewhere = elsewhere.URL
 	var err error
-	if c.so, err = sandbox.New(server.URL); err != nil {
+	if c.so, err = sandbox.New(server.URL, options...); err != nil {
 		t.Fatal(err)
 	}
 	if c.provider, err = demo.NewProvider(); err != nil {
@@ -112,7 +117,7 @@ func (c *cluster) start(binary string) *process {
 	}
 	p.cmd = exec.Command(binary, "run", "--config", c.config) //nolint:gosec // just built
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
-	p.cmd.Env = append(os.Environ(), "ERPSYNC_SITE="+p.url, "ERPSYNC_ENVIRONMENT="+c.so.Base(), "ERPSYNC_SECRETS="+c.dir, "ERPSYNC_LOGS="+p.dir, "ERPSYNC_RUN="+p.dir,
+	p.cmd.Env = append(os.Environ(), "ERPSYNC_SITE="+p.url, "ERPSYNC_ENVIRONMENT="+c.so.Base()+" "+c.elsewhere, "ERPSYNC_SECRETS="+c.dir, "ERPSYNC_LOGS="+p.dir, "ERPSYNC_RUN="+p.dir,
 		"ERPSYNC_STORAGE="+c.dir+"/storage", "ERPSYNC_ISSUER="+demo.Issuer, "ERPSYNC_JWKS="+c.dir+"/jwks.json", "ERPSYNC_SENTINELS="+c.redis.Address, "XDG_DATA_HOME="+p.dir, "XDG_CONFIG_HOME="+p.dir)
 	if err := p.cmd.Start(); err != nil {
 		c.t.Fatal(err)

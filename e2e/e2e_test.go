@@ -107,40 +107,52 @@ func serveExample(t *testing.T, binary, pages string, changes ...string) *site {
 	if err := listener.Close(); err != nil {
 		t.Fatal(err)
 	}
-	logFile := filepath.Join(t.TempDir(), "log")
-	log, err := os.Create(logFile) //nolint:gosec // the test's own folder
+	s := &site{url: url, so: so, provider: provider, dir: dir, audit: filepath.Join(dir, "audit.log"), logFile: filepath.Join(t.TempDir(), "log")}
+	t.Cleanup(func() {
+		s.kill()
+		if raw, err := os.ReadFile(s.logFile); err == nil && t.Failed() {
+			t.Logf("the end of Caddy's log: %s", raw[max(0, len(raw)-6000):])
+		}
+	})
+	s.run(t, binary)
+	return s
+}
+
+// run starts Caddy and waits until it answers.
+func (s *site) run(t *testing.T, binary string) {
+	t.Helper()
+	log, err := os.OpenFile(s.logFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}
-	caddy := exec.CommandContext(t.Context(), binary, "run", "--config", file) //nolint:gosec // just built
+	caddy := exec.CommandContext(t.Context(), binary, "run", "--config", filepath.Join(s.dir, "Caddyfile")) //nolint:gosec // just built
 	caddy.Stdout, caddy.Stderr = log, log
-	caddy.Env = append(os.Environ(), "ERPSYNC_SITE="+url, "ERPSYNC_ENVIRONMENT="+so.Base(), "ERPSYNC_SECRETS="+dir, "ERPSYNC_LOGS="+dir, "ERPSYNC_ISSUER="+demo.Issuer, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
+	caddy.Env = append(os.Environ(), "ERPSYNC_SITE="+s.url, "ERPSYNC_ENVIRONMENT="+s.so.Base(), "ERPSYNC_SECRETS="+s.dir, "ERPSYNC_LOGS="+s.dir, "ERPSYNC_ISSUER="+demo.Issuer, "XDG_DATA_HOME="+s.dir, "XDG_CONFIG_HOME="+s.dir)
 	if err := caddy.Start(); err != nil {
 		t.Fatal(err)
 	}
 	ended := make(chan error, 1)
-	go func() { ended <- caddy.Wait() }()
-	t.Cleanup(func() {
-		_ = caddy.Process.Kill()
-		<-ended
-		log.Close()
-		if raw, err := os.ReadFile(logFile); err == nil && t.Failed() { //nolint:gosec // see above
-			t.Logf("the end of Caddy's log: %s", raw[max(0, len(raw)-6000):])
-		}
-	})
-	deadline := time.Now().Add(30 * time.Second)
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for range tick.C {
-		if resp, err := http.Get(url + "/erpsync/session"); err == nil { //nolint:noctx // loopback
+	go func() { ended <- caddy.Wait(); log.Close() }()
+	s.caddy, s.ended = caddy, ended
+	eventually(t, func() bool {
+		resp, err := http.Get(s.url + "/erpsync/session") //nolint:noctx // loopback
+		if err == nil {
 			resp.Body.Close()
-			break
 		}
-		if time.Now().After(deadline) {
-			t.Fatal("Caddy does not answer")
-		}
-	}
-	return &site{url, so, provider, dir, filepath.Join(dir, "audit.log"), caddy, ended, logFile}
+		return err == nil
+	})
+}
+
+func (s *site) kill() {
+	_ = s.caddy.Process.Kill()
+	<-s.ended
+}
+
+// restart ends Caddy at once and starts it again.
+func (s *site) restart(t *testing.T, binary string) {
+	t.Helper()
+	s.kill()
+	s.run(t, binary)
 }
 
 func node(t *testing.T, script string, environment ...string) map[string]any {

@@ -79,6 +79,8 @@ type Switches struct {
 	// ApprovalError is how SuperID ends every sign-in of an app with a system user: the error and,
 	// behind a space, its description. Empty: as the person decides.
 	ApprovalError string
+	// OneRefusal refuses a system token that is wrong with the words for one whose consent has expired.
+	OneRefusal bool
 	// TokenOnApprovalOnly gives the system_token claim to the administrator who just approved, and to none
 	// who signs in later.
 	TokenOnApprovalOnly bool
@@ -240,6 +242,16 @@ func (s *Sandbox) User(tenantID, name string) User {
 		}
 	}
 	return User{}
+}
+
+// Tenants are the ids of all tenants.
+func (s *Sandbox) Tenants() (ids []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, t := range s.tenants {
+		ids = append(ids, t.id)
+	}
+	return ids
 }
 
 // SystemToken is what an approval of the app at the tenant has brought; "" if it is not approved.

@@ -393,8 +393,11 @@ func (s *Sandbox) serveSystemUser(w http.ResponseWriter, r *http.Request) {
 	case t == nil || app.Name == "":
 		refuse("The application or the context is not known.")
 		return
+	case t.consents[app.Name] == "", s.switches.OneRefusal && (len(parts) != 3 || !same(t.consents[app.Name], parts[0])):
+		refuse("The consent has expired.")
+		return
 	case len(parts) != 3 || !same(t.consents[app.Name], parts[0]):
-		refuse("The system token is not valid or the consent has expired.")
+		refuse("The system token is not valid.")
 		return
 	}
 	signed, err := time.Parse("200601021504", parts[1])

@@ -120,23 +120,17 @@ func (t *Tokens) Get(ctx context.Context, tenant superoffice.Tenant) (Kept, bool
 	if ok && time.Now().Before(last.until) {
 		return last.kept, last.there, last.err
 	}
+	return t.Fresh(ctx, tenant)
+}
+
+// Fresh is Get for somebody who wants the storage's word now, whatever is known.
+func (t *Tokens) Fresh(ctx context.Context, tenant superoffice.Tenant) (Kept, bool, error) {
 	select {
 	case found := <-t.look(tenant):
 		now := found.Val.(looked)
 		return now.kept, now.there, now.err
 	case <-ctx.Done():
 		return Kept{}, false, ctx.Err()
-	}
-}
-
-// Again looks at once for a token that was kept since, and tells whether there is another than the one that was refused.
-func (t *Tokens) Again(ctx context.Context, tenant superoffice.Tenant, refused auth.Secret) bool {
-	select {
-	case found := <-t.look(tenant):
-		now := found.Val.(looked)
-		return now.err == nil && now.there && !now.kept.Token.Equal(refused.Reveal())
-	case <-ctx.Done():
-		return false
 	}
 }
 

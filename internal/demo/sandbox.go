@@ -72,7 +72,7 @@ func WriteSecrets(dir string, so *sandbox.Sandbox, provider *Provider) error {
 	}
 	portal, erp, quote := so.App("portal"), so.App("erp"), so.App("quote")
 	var tenants []map[string]any
-	for _, tenant := range []string{"Cust12345", "Cust54321"} {
+	for _, tenant := range so.Tenants() {
 		tenants = append(tenants, map[string]any{"tenant": tenant, "name": "Sandbox " + tenant, "system_token": so.SystemToken("erp", tenant)})
 	}
 	file, err := json.MarshalIndent(map[string]any{"tenants": tenants}, "", "\t")

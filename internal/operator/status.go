@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -76,14 +77,9 @@ func statusCommand() *cobra.Command {
 
 func (s *Status) onlyAttention() {
 	for i := range s.Apps {
-		kept := s.Apps[i].Tenants[:0]
-		for _, t := range s.Apps[i].Tenants {
-			if t.Attention != "" {
-				kept = append(kept, t)
-			}
-		}
-		s.Apps[i].Tenants = kept
+		s.Apps[i].Tenants = slices.DeleteFunc(s.Apps[i].Tenants, func(t TenantStatus) bool { return t.Attention == "" })
 	}
+	s.Apps = slices.DeleteFunc(s.Apps, func(a AppStatus) bool { return len(a.Tenants) == 0 })
 }
 
 // table is all tenants, a line each, and beneath what needs attention.
