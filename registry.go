@@ -98,7 +98,11 @@ func (a *App) provisionTenants(ctx caddy.Context, h *Handler, online bool) error
 			return fmt.Errorf("tenant %s: %w", t.Name, err)
 		}
 	}
-	return a.provisionTenantsFile(ctx, h)
+	if err := a.provisionTenantsFile(ctx, h); err != nil {
+		return err
+	}
+	a.forgetOthers(h) // a configuration before this one may have named others
+	return nil
 }
 
 // list takes a tenant of the configuration.
@@ -153,9 +157,19 @@ func (a *App) provisionTenantsFile(ctx caddy.Context, h *Handler) (err error) {
 			h.logger.Error("tenants file not taken over: the last good one stays in force", zap.String("app", a.Name), zap.Error(err))
 			return
 		}
+		a.forgetOthers(h)
 		h.logger.Info("tenants file taken over", zap.String("app", a.Name), zap.String("file", a.TenantsFile), zap.Int("tenants", file.Len()))
 	})
 	return nil
+}
+
+// forgetOthers drops what is known of tenants that the registry does not name any more, or that are suspended:
+// nobody has to look after them.
+func (a *App) forgetOthers(h *Handler) {
+	h.common.ledger.Forget(a.Name, func(tenant string) bool {
+		grant, granted := a.registry.tenant(superoffice.Tenant(tenant))
+		return !granted || grant.Suspended
+	})
 }
 
 const (

@@ -96,7 +96,8 @@ func (a runningApp) status(r *http.Request, tenant superoffice.Tenant) operator.
 		}
 	}
 	t.Attention, t.Remedy = attention(t, stateErr, known)
-	if t.Attention == string(auth.NoSystemToken) || t.Attention == string(auth.ConsentRequired) {
+	switch t.Attention {
+	case string(auth.NoSystemToken), string(auth.ConsentRequired), tokenUnreadable:
 		t.Approve = a.h.approveURL(a.App, tenant)
 	}
 	return t
@@ -128,6 +129,9 @@ func (a runningApp) tokenStatus(r *http.Request, tenant superoffice.Tenant, gran
 	return grant.SystemToken
 }
 
+// tokenUnreadable is what needs attention where a kept token cannot be opened.
+const tokenUnreadable = "token_unreadable"
+
 // attention finds the one thing that somebody has to do something about, and what.
 func attention(t operator.TenantStatus, stateErr error, known outcome.Standing) (what, remedy string) {
 	var untrusted *superoffice.HostNotTrustedError
@@ -139,7 +143,7 @@ func attention(t operator.TenantStatus, stateErr error, known outcome.Standing) 
 	case !t.Granted:
 		return of(auth.TenantNotGranted)
 	case t.Token == "unreadable":
-		return "token_unreadable", "put the key that sealed it back under keys, or have the tenant's administrator approve again"
+		return tokenUnreadable, "put the key that sealed it back under keys, or have the tenant's administrator approve again"
 	case t.Token == "none":
 		return of(auth.NoSystemToken)
 	case known.Consent == outcome.ConsentRequired:

@@ -37,6 +37,7 @@ type cluster struct {
 	redis    *redistest.Sentinel
 	gateways []*process
 	config   string
+	binary   string
 	calls    atomic.Int32
 	// elsewhere is another host of SuperOffice's, to which tenants can move.
 	elsewhere string
@@ -88,9 +89,9 @@ func newCluster(t *testing.T, guard string, options ...sandbox.Option) *cluster 
 	}
 	c.write("Caddyfile", strings.Replace(string(raw), "\n\t\tstore redis", "\n\t\t"+guard+"\n\t\tstore redis", 1))
 	c.config = filepath.Join(c.dir, "Caddyfile")
-	binary := buildCaddy(t)
+	c.binary = buildCaddy(t)
 	for range 2 {
-		c.gateways = append(c.gateways, c.start(binary))
+		c.gateways = append(c.gateways, c.start(c.binary))
 	}
 	return c
 }
@@ -117,8 +118,7 @@ func (c *cluster) start(binary string) *process {
 	}
 	p.cmd = exec.Command(binary, "run", "--config", c.config) //nolint:gosec // just built
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
-	p.cmd.Env = append(os.Environ(), "ERPSYNC_SITE="+p.url, "ERPSYNC_ENVIRONMENT="+c.so.Base()+" "+c.elsewhere, "ERPSYNC_SECRETS="+c.dir, "ERPSYNC_LOGS="+p.dir, "ERPSYNC_RUN="+p.dir,
-		"ERPSYNC_STORAGE="+c.dir+"/storage", "ERPSYNC_ISSUER="+demo.Issuer, "ERPSYNC_JWKS="+c.dir+"/jwks.json", "ERPSYNC_SENTINELS="+c.redis.Address, "XDG_DATA_HOME="+p.dir, "XDG_CONFIG_HOME="+p.dir)
+	p.cmd.Env = c.environment(p)
 	if err := p.cmd.Start(); err != nil {
 		c.t.Fatal(err)
 	}
@@ -136,6 +136,12 @@ func (c *cluster) start(binary string) *process {
 		return err == nil
 	})
 	return p
+}
+
+// environment is what the example's variables are set to for a gateway.
+func (c *cluster) environment(p *process) []string {
+	return append(os.Environ(), "ERPSYNC_SITE="+p.url, "ERPSYNC_ENVIRONMENT="+c.so.Base()+" "+c.elsewhere, "ERPSYNC_SECRETS="+c.dir, "ERPSYNC_LOGS="+p.dir, "ERPSYNC_RUN="+p.dir,
+		"ERPSYNC_STORAGE="+c.dir+"/storage", "ERPSYNC_ISSUER="+demo.Issuer, "ERPSYNC_JWKS="+c.dir+"/jwks.json", "ERPSYNC_SENTINELS="+c.redis.Address, "XDG_DATA_HOME="+p.dir, "XDG_CONFIG_HOME="+p.dir)
 }
 
 func (p *process) kill() {

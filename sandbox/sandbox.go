@@ -320,6 +320,22 @@ func (s *Sandbox) RotateSecret(app string) string {
 	return ""
 }
 
+// RotateKey gives the app another private key; the old one is void at once, as at SuperOffice.
+func (s *Sandbox) RotateKey(app string) error {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.apps {
+		if s.apps[i].Name == app {
+			s.apps[i].Key = key
+		}
+	}
+	return nil
+}
+
 // Requests are the WebAPI requests that arrived, oldest first, at most a thousand.
 func (s *Sandbox) Requests() []Recorded {
 	s.mu.Lock()

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/caddyserver/caddy/v2"
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -29,7 +30,7 @@ const maxAnswer = 64 << 20
 type gateway struct{ address string }
 
 func (g *gateway) flags(flags *pflag.FlagSet) {
-	flags.StringVar(&g.address, "address", "localhost:2019", "the gateway's admin endpoint, as the global option admin names it; a socket is unix//run/caddy/admin.sock")
+	flags.StringVar(&g.address, "address", caddy.DefaultAdminListen, "the gateway's admin endpoint, as the global option admin names it, such as unix//run/caddy/admin.sock; CADDY_ADMIN sets it too")
 }
 
 // ask sends in, nil for nothing, and reads the answer into out. An error says what the gateway said.

@@ -154,6 +154,16 @@ func (s *Sentinel) KillMaster() {
 	s.master = s.replica
 }
 
+// Flush has the master lose everything.
+func (s *Sentinel) Flush() {
+	s.t.Helper()
+	client := s.client(s.master)
+	defer client.Close()
+	if err := client.FlushAll(context.Background()).Err(); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
 // Dump gives everything that the master keeps.
 func (s *Sentinel) Dump() string {
 	client := s.client(s.master)
