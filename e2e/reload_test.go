@@ -1,17 +1,11 @@
 package e2e
 
 import (
-	"fmt"
-	"net"
 	"net/http"
-	"net/http/httptest"
-	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/caddyconfig"
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 	"go.uber.org/goleak"
 
@@ -35,101 +29,18 @@ func reload(t *testing.T, store string) {
 		options = "store redis {\n\taddress " + redistest.Start(t).Address + "\n}\nkeys 0123456789abcdef0123456789abcdef"
 	}
 	before := goleak.IgnoreCurrent()
-	var so *sandbox.Sandbox
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { so.ServeHTTP(w, r) }))
-	so, err := sandbox.New(server.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	provider, err := demo.NewProvider()
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	if err := demo.WriteSecrets(dir, so, provider); err != nil {
-		t.Fatal(err)
-	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	site := fmt.Sprintf("http://localhost:%d", listener.Addr().(*net.TCPAddr).Port)
-	listener.Close()
-	load := func(durations string) {
-		t.Helper()
-		config := strings.NewReplacer("{dir}", dir, "{base}", so.Base(), "{site}", site, "{durations}", durations, "{store}", options).Replace(`{
-	admin off
-	persist_config off
-	storage file_system {dir}/storage
-	log default {
-		level ERROR
-	}
-}
-{site} {
-	erpsync {
-		environment {base}
-		app portal {
-			client_id {file.{dir}/portal.client_id}
-			client_secret {file.{dir}/portal.client_secret}
-			agents ErpSync
-			tenant *
-		}
-		browser {
-			app portal
-			{durations}
-		}
-		app erp {
-			client_id {file.{dir}/erp.client_id}
-			client_secret {file.{dir}/erp.client_secret}
-			private_key {file.{dir}/erp.private_key}
-			agents ErpSync
-			tenants file {dir}/tenants.json
-			call_as system
-		}
-		jwt https://idp.example {
-			audience erpsync
-			algorithms ES256
-			jwks {dir}/jwks.json
-			app erp
-			tenant claim tenant
-		}
-		{store}
-	}
-}`)
-		adapted, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(config), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := caddy.Load(adapted, true); err != nil {
-			t.Fatal(err)
-		}
-	}
+	g := newInProcess(t)
+	so := g.so
+	load := func(durations string) { t.Helper(); g.load(t, "", durations, options) }
 	load("idle 1h")
-	client, xsrf, err := demo.SignIn(t.Context(), site, so, "Cust12345", "tove")
+	client, xsrf, err := demo.SignIn(t.Context(), g.site, so, "Cust12345", "tove")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var keys atomic.Int32 // each call is one of its own
-	call := func(header http.Header) int {
-		t.Helper()
-		body := fmt.Sprintf(`{"ErpConnectionId":612,"InternalKeyIds":[%d]}`, keys.Add(1))
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, site+"/Cust12345/api/v1/Agents/ErpSync/ForceResync", strings.NewReader(body))
-		if err != nil {
-			t.Error(err)
-			return 0
-		}
-		req.Header = header.Clone()
-		req.Header.Set("Content-Type", "application/json")
-		resp, err := client.Do(req)
-		if err != nil {
-			t.Error(err)
-			return 0
-		}
-		resp.Body.Close()
-		return resp.StatusCode
-	}
+	g.client = client
+	call := func(header http.Header) int { t.Helper(); return g.call(t, header) }
 	person := http.Header{"X-Xsrf-Token": {xsrf}}
-	service := http.Header{"Authorization": {"Bearer " + provider.Token("Cust12345", time.Hour)}}
+	service := http.Header{"Authorization": {"Bearer " + g.provider.Token("Cust12345", time.Hour)}}
 	if person, service := call(person), call(service); person != 200 || service != 200 {
 		t.Fatal(person, service)
 	}
@@ -161,7 +72,7 @@ func reload(t *testing.T, store string) {
 	if err := caddy.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	server.Close()
+	g.server.Close()
 	// Caddy's own: its certificate cache and event loops live as long as the process.
 	goleak.VerifyNone(t, before, goleak.IgnoreAnyFunction("github.com/caddyserver/certmagic.(*Cache).maintainAssets"), goleak.IgnoreAnyFunction("github.com/caddyserver/certmagic.keepLockfileFresh"))
 }
