@@ -27,6 +27,8 @@ fuzz:
 	$(GO) test -run '^$$' -fuzz FuzzLine -fuzztime $(FUZZ) ./internal/auditlog
 	$(GO) test -run '^$$' -fuzz FuzzCookie -fuzztime $(FUZZ) ./auth/session
 	$(GO) test -run '^$$' -fuzz FuzzParsePrivateKey -fuzztime $(FUZZ) ./auth/systemuser
+	$(GO) test -run '^$$' -fuzz FuzzReadApproval -fuzztime $(FUZZ) ./auth/superid
+	$(GO) test -run '^$$' -fuzz FuzzReadTenants -fuzztime $(FUZZ) ./internal/operator
 	$(GO) test -run '^$$' -fuzz FuzzCaddyfile -fuzztime $(FUZZ) .
 
 # bench measures the whole path beside a plain proxy, and the stages. See docs/performance.md.

@@ -26,6 +26,7 @@ type App struct {
 	// {env.*}) keeps it out of the configuration; files are read again while running.
 	ClientSecret string `json:"client_secret,omitempty"`
 	// The private key that signs system tokens, PEM or RSAKeyValue XML, as a placeholder.
+	// With call_as system and a client_id, administrators approve at {prefix}/approve?app=&tenant=.
 	PrivateKey string `json:"private_key,omitempty"`
 	// The restricted agents that SuperOffice granted to the app. None: nothing passes.
 	Agents []string `json:"agents,omitempty"`

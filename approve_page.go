@@ -39,7 +39,7 @@ func paragraphs(lines ...string) *template.Template {
 
 var (
 	approvedPage = approvalPage{"approved", http.StatusOK, "Approved", paragraphs(
-		`{{.App}} may now work in {{.Tenant}} on its own, without anybody being signed in.`,
+		`The app {{.App}} may now work in {{.Tenant}} on its own, without anybody being signed in.`,
 		`{{if not .Granted}}One step is left, and it is not yours: the people who sent you the link have to admit {{.Tenant}} to their service. Tell them that you have approved.{{else if .Suspended}}At the moment the people who sent you the link have suspended it for {{.Tenant}}. Tell them that you have approved.{{else}}There is nothing more to do.{{end}} You can close this window.`,
 		`To take the approval back later, use the list of apps in SuperOffice.`,
 	)}

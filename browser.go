@@ -20,7 +20,7 @@ import (
 type Browser struct {
 	// The app that people sign in to. Default: the only app there is.
 	App string `json:"app,omitempty"`
-	// Where the endpoints are: sign-in, callback, session, sign-out. Default: /erpsync.
+	// Where the endpoints are: sign-in, callback, session, sign-out, and approve. Default: /erpsync.
 	// SuperOffice needs {origin}{prefix}/callback as a redirect address of the app.
 	Prefix string `json:"prefix,omitempty"`
 	// How long a session lives that is not used. Default: 8 h.

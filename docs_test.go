@@ -17,8 +17,11 @@ func TestTheReadmeHasEveryReasonAndTheGrammarAsItIs(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, reason := range auth.Reasons() {
-		if !strings.Contains(string(readme), "| <a id=\""+string(reason)+"\"></a>`"+string(reason)+"`") {
+		row := regexp.MustCompile(`(?m)^\| <a id="` + string(reason) + "\"></a>`" + string(reason) + "` \\| [0-9, a-zA-Z`-]+ \\| (.*?) \\| .* \\|$").FindSubmatch(readme)
+		if row == nil {
 			t.Errorf("the refusal table lacks %s", reason)
+		} else if string(row[1]) != reason.Remedy() {
+			t.Errorf("%s: the table says %q, the gateway %q", reason, row[1], reason.Remedy())
 		}
 	}
 	source, err := os.ReadFile("caddyfile.go")

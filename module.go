@@ -33,7 +33,8 @@ func init() { caddy.RegisterModule(new(Handler)) }
 // Handler is the edge gateway before SuperOffice's ErpSync agent.
 //
 // Every request whose path can be read as a call of the agent is the handler's,
-// and so are the sign-in endpoints; everything else goes to the next handler untouched.
+// and so are the endpoints for browsers (sign-in where browser is configured, approve where an app has
+// call_as system); everything else goes to the next handler untouched.
 // A call is served in one canonical spelling, with POST only. The caller proves
 // itself with a browser session, a JWT of the partner's own identity provider, or
 // a SuperOffice session or credential; the app's registration is checked; and a new

@@ -17,9 +17,11 @@ import (
 
 // Tenant is a customer that approved the app.
 type Tenant struct {
-	// CustNNNNN, or * for whichever tenant SuperOffice lets sign in.
+	// CustNNNNN, or * for whichever tenant SuperOffice lets sign in; with call_as system,
+	// for whichever tenant's administrator approves.
 	Name string `json:"name"`
-	// The system token that the approval brought. Needed with call_as system.
+	// The system token that an approval brought, with call_as system. One that an approval through
+	// {prefix}/approve or an import brought goes before it.
 	SystemToken string `json:"system_token,omitempty"`
 	// As the app's option of the same name, for this tenant.
 	Connections *[]string `json:"connections,omitempty"`

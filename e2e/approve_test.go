@@ -27,7 +27,7 @@ func TestAnAdministratorApprovesInABrowserAndARestartForgetsNothing(t *testing.T
 	for who, want := range map[string][]string{
 		"person":   {"An administrator has to do this", "General Administrator"},
 		"declines": {"Not approved", "Nothing was changed"},
-		"approves": {"Approved", "erp may now work in Cust12345 on its own"},
+		"approves": {"Approved", "The app erp may now work in Cust12345 on its own"},
 	} {
 		seen, _ := got[who].(map[string]any)
 		text, _ := seen["text"].(string)

@@ -22,7 +22,7 @@ import (
 func TestNoSecretIsInAnythingThatTheProcessWrites(t *testing.T) {
 	binary := buildCaddy(t)
 	s := serveExample(t, binary, "\thandle /metrics {\n\t\tmetrics\n\t}\n\thandle /echo {\n\t\trespond \"{http.request.header.*} {http.erpsync.app} {http.erpsync.reason} {header.Authorization}\"\n\t}",
-		"\tadmin off\n", "\tadmin off\n\tdebug\n", "\tservers {\n", "\tservers {\n\t\ttrace\n",
+		"\tgrace_period 16m\n", "\tgrace_period 16m\n\tdebug\n", "\tservers {\n", "\tservers {\n\t\ttrace\n",
 		"\n\t# Unmatched paths", "\n\thandle_errors {\n\t\trespond \"{http.error} {http.request.header.X-Nothing}\"\n\t}\n\t# Unmatched paths")
 	user := s.so.User("Cust12345", "tove")
 	client, xsrf, err := demo.SignIn(t.Context(), s.url, s.so, "Cust12345", "tove")

@@ -111,7 +111,7 @@ func (c *cluster) start(binary string) *process {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	p := &process{url: fmt.Sprintf("http://localhost:%d", listener.Addr().(*net.TCPAddr).Port), dir: c.t.TempDir()}
+	p := &process{url: fmt.Sprintf("http://localhost:%d", listener.Addr().(*net.TCPAddr).Port), dir: socketDir(c.t)}
 	listener.Close()
 	if p.log, err = os.Create(filepath.Join(p.dir, "log")); err != nil {
 		c.t.Fatal(err)

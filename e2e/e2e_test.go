@@ -63,6 +63,7 @@ type site struct {
 	so       *sandbox.Sandbox
 	provider *demo.Provider
 	dir      string
+	runDir   string // of the admin socket
 	audit    string
 	caddy    *exec.Cmd
 	ended    chan error // gets how Caddy ended
@@ -107,7 +108,7 @@ func serveExample(t *testing.T, binary, pages string, changes ...string) *site {
 	if err := listener.Close(); err != nil {
 		t.Fatal(err)
 	}
-	s := &site{url: url, so: so, provider: provider, dir: dir, audit: filepath.Join(dir, "audit.log"), logFile: filepath.Join(t.TempDir(), "log")}
+	s := &site{runDir: socketDir(t), url: url, so: so, provider: provider, dir: dir, audit: filepath.Join(dir, "audit.log"), logFile: filepath.Join(t.TempDir(), "log")}
 	t.Cleanup(func() {
 		s.kill()
 		if raw, err := os.ReadFile(s.logFile); err == nil && t.Failed() {
@@ -116,6 +117,17 @@ func serveExample(t *testing.T, binary, pages string, changes ...string) *site {
 	})
 	s.run(t, binary)
 	return s
+}
+
+// socketDir is a folder for a socket, whose path may not be long.
+func socketDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "erpsync")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
 }
 
 // run starts Caddy and waits until it answers.
@@ -127,7 +139,7 @@ func (s *site) run(t *testing.T, binary string) {
 	}
 	caddy := exec.CommandContext(t.Context(), binary, "run", "--config", filepath.Join(s.dir, "Caddyfile")) //nolint:gosec // just built
 	caddy.Stdout, caddy.Stderr = log, log
-	caddy.Env = append(os.Environ(), "ERPSYNC_SITE="+s.url, "ERPSYNC_ENVIRONMENT="+s.so.Base(), "ERPSYNC_SECRETS="+s.dir, "ERPSYNC_LOGS="+s.dir, "ERPSYNC_ISSUER="+demo.Issuer, "XDG_DATA_HOME="+s.dir, "XDG_CONFIG_HOME="+s.dir)
+	caddy.Env = append(os.Environ(), "ERPSYNC_SITE="+s.url, "ERPSYNC_ENVIRONMENT="+s.so.Base(), "ERPSYNC_SECRETS="+s.dir, "ERPSYNC_LOGS="+s.dir, "ERPSYNC_RUN="+s.runDir, "ERPSYNC_ISSUER="+demo.Issuer, "XDG_DATA_HOME="+s.dir, "XDG_CONFIG_HOME="+s.dir)
 	if err := caddy.Start(); err != nil {
 		t.Fatal(err)
 	}

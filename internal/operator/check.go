@@ -194,7 +194,10 @@ func (c Check) steps(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for _, s := range c.Steps {
 		mark := "ok"
-		if !s.OK {
+		switch {
+		case s.Skipped:
+			mark = "-"
+		case !s.OK:
 			mark = "FAILED"
 		}
 		fmt.Fprintf(w, "  %s\t%s\t%.3fs\t%s\n", mark, s.Name, s.Seconds, printable(s.Found))

@@ -110,6 +110,7 @@ type Check struct {
 type Step struct {
 	Name    string  `json:"name"`
 	OK      bool    `json:"ok"`
+	Skipped bool    `json:"skipped,omitempty"` // not tried; Found says why
 	Seconds float64 `json:"seconds"`
 	Found   string  `json:"found"`
 	// Remedy is what to do where the step failed.
