@@ -32,14 +32,7 @@ const approvals = `
 			suspended
 		}
 		call_as system
-	}
-	jwt https://idp.example {
-		audience erpsync
-		algorithms ES256
-		jwks {dir}/jwks.json
-		app erp
-		tenant claim tenant
-	}
+	}` + services + `
 	guard {
 		rate off
 	}`

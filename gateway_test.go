@@ -38,6 +38,16 @@ type gateway struct {
 
 const passedOn = "the next handler"
 
+// services is the identity provider whose tokens call for the app erp.
+const services = `
+	jwt https://idp.example {
+		audience erpsync
+		algorithms ES256
+		jwks {dir}/jwks.json
+		app erp
+		tenant claim tenant
+	}`
+
 // apps is the configuration of most tests: people as themselves, services as the system user.
 const apps = `
 	environment {base}
@@ -62,13 +72,7 @@ const apps = `
 		resync_all confirm
 		call_as system
 	}
-	jwt https://idp.example {
-		audience erpsync
-		algorithms ES256
-		jwks {dir}/jwks.json
-		app erp
-		tenant claim tenant
-	}
+` + services + `
 	superoffice bearer soticket {
 		app portal
 	}

@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -165,23 +164,11 @@ func row(l *Line) string {
 	var detail []string
 	for _, part := range []string{l.Reason, l.Cause, l.ErrorCode, l.Principal, l.RequestID} {
 		if part != "" {
-			detail = append(detail, printable(part))
+			detail = append(detail, command.Printable(part))
 		}
 	}
-	return fmt.Sprintf(tableFormat, l.Time.Local().Format(time.DateTime), cell(l.Tenant), cell(l.App), cell(l.Operation), connection, keys,
+	return fmt.Sprintf(tableFormat, l.Time.Local().Format(time.DateTime), command.Cell(l.Tenant), command.Cell(l.App), command.Cell(l.Operation), connection, keys,
 		cmp.Or(l.Outcome, l.Decision), fmt.Sprint(l.Status), fmt.Sprintf("%.3fs", l.Duration), strings.Join(detail, " "))
-}
-
-func cell(text string) string { return cmp.Or(printable(text), "-") }
-
-// printable keeps what others wrote from steering a terminal.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return '?'
-		}
-		return r
-	}, text)
 }
 
 // showProgress tells on a terminal how far long files have been read, until stop is called.

@@ -9,6 +9,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/caddy-erpsync/caddy-erpsync/internal/command"
 	"github.com/caddy-erpsync/caddy-erpsync/outcome"
 )
 
@@ -91,14 +92,14 @@ func (s *Summary) write(out io.Writer) error {
 	if len(s.Slowest) > 0 {
 		fmt.Fprintln(w, "\nSlowest\tTenant\tOperation\tOutcome\tRequest")
 		for _, c := range s.Slowest {
-			fmt.Fprintf(w, "%.3fs\t%s\t%s\t%s\t%s\n", c.Seconds, cell(c.Tenant), c.Operation, c.Outcome, c.RequestID)
+			fmt.Fprintf(w, "%.3fs\t%s\t%s\t%s\t%s\n", c.Seconds, command.Cell(c.Tenant), c.Operation, c.Outcome, c.RequestID)
 		}
 	}
 	if len(s.Unfinished) > 0 {
 		fmt.Fprintln(w, "\nNo end told (running still, or the gateway was killed and they may have run)")
 		fmt.Fprintln(w, "Started\tTenant\tOperation\tRequest")
 		for _, c := range s.Unfinished {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", c.Started.Format(time.DateTime), cell(c.Tenant), c.Operation, c.RequestID)
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", c.Started.Format(time.DateTime), command.Cell(c.Tenant), c.Operation, c.RequestID)
 		}
 	}
 	return w.Flush()
@@ -114,6 +115,6 @@ func counts(w io.Writer, title string, counted map[string]int, most int) {
 		return cmp.Or(cmp.Compare(counted[b], counted[a]), cmp.Compare(a, b))
 	})
 	for _, name := range names[:min(len(names), most)] {
-		fmt.Fprintf(w, "%s\t%d\n", printable(name), counted[name])
+		fmt.Fprintf(w, "%s\t%d\n", command.Printable(name), counted[name])
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/caddy-erpsync/caddy-erpsync/internal/command"
 )
 
 const checkHelp = `Tries out whether an app can really do its work in a tenant, step by step, through a
@@ -64,7 +66,7 @@ func checkCommand() *cobra.Command {
 	flags.BoolVar(&asJSON, "json", false, "as JSON, a list of checks")
 	flags.BoolVar(&all, "all", false, "every tenant that the app is granted in, but for suspended ones")
 	flags.IntVar(&atOnce, "at-once", 4, "with several tenants, how many at a time")
-	flags.StringVar(&environment, "environment", "", "where the app stands in several environments: online, stage, sod or custom")
+	environmentFlag(flags, &environment)
 	gateway.flags(flags)
 	return cmd
 }
@@ -175,14 +177,14 @@ func printChecks(out io.Writer, checks []Check, asJSON bool, took time.Duration)
 		for _, s := range c.Steps {
 			seconds += s.Seconds
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%.3fs\t%s\n", cell(c.Tenant), cell(c.Name), result, seconds, cell(last.Found))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%.3fs\t%s\n", command.Cell(c.Tenant), command.Cell(c.Name), result, seconds, command.Cell(last.Found))
 	}
 	if err := w.Flush(); err != nil {
 		return failed, err
 	}
 	for _, c := range checks {
 		if last := c.Steps[len(c.Steps)-1]; !c.OK {
-			fmt.Fprintf(out, "\n%s: %s\n  %s\n", cell(c.Tenant), printable(last.Found), printable(last.Remedy))
+			fmt.Fprintf(out, "\n%s: %s\n  %s\n", command.Cell(c.Tenant), command.Printable(last.Found), command.Printable(last.Remedy))
 		}
 	}
 	fmt.Fprintf(out, "\n%s in %.1fs with %s to SuperOffice: %d well, %d failed\n", count(len(checks), "tenant"), took.Seconds(), count(calls, "request"), len(checks)-failed, failed)
@@ -190,7 +192,7 @@ func printChecks(out io.Writer, checks []Check, asJSON bool, took time.Duration)
 }
 
 func (c Check) steps(out io.Writer) error {
-	fmt.Fprintf(out, "%s in %s (%s)\n", c.App, cell(c.Tenant+" "+c.Name), c.Environment)
+	fmt.Fprintf(out, "%s in %s (%s)\n", c.App, command.Cell(c.Tenant+" "+c.Name), c.Environment)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for _, s := range c.Steps {
 		mark := "ok"
@@ -200,9 +202,9 @@ func (c Check) steps(out io.Writer) error {
 		case !s.OK:
 			mark = "FAILED"
 		}
-		fmt.Fprintf(w, "  %s\t%s\t%.3fs\t%s\n", mark, s.Name, s.Seconds, printable(s.Found))
+		fmt.Fprintf(w, "  %s\t%s\t%.3fs\t%s\n", mark, s.Name, s.Seconds, command.Printable(s.Found))
 		if s.Remedy != "" {
-			fmt.Fprintf(w, "  \t\t\t%s\n", printable(s.Remedy))
+			fmt.Fprintf(w, "  \t\t\t%s\n", command.Printable(s.Remedy))
 		}
 	}
 	return w.Flush()

@@ -33,6 +33,11 @@ func (g *gateway) flags(flags *pflag.FlagSet) {
 	flags.StringVar(&g.address, "address", caddy.DefaultAdminListen, "the gateway's admin endpoint, as the global option admin names it, such as unix//run/caddy/admin.sock; CADDY_ADMIN sets it too")
 }
 
+// environmentFlag says which app of a name is meant.
+func environmentFlag(flags *pflag.FlagSet, environment *string) {
+	flags.StringVar(environment, "environment", "", "where the app stands in several environments: online, stage, sod, or a base URL or upstream as configured")
+}
+
 // ask sends in, nil for nothing, and reads the answer into out. An error says what the gateway said.
 func (g *gateway) ask(_ context.Context, method, uri string, in, out any) error {
 	var body io.Reader

@@ -10,9 +10,10 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode"
 
 	"github.com/spf13/cobra"
+
+	"github.com/caddy-erpsync/caddy-erpsync/internal/command"
 )
 
 const statusHelp = `Tells what a running gateway knows of its tenants: where they live, whether SuperOffice
@@ -113,7 +114,7 @@ func (s *Status) table(out io.Writer, now time.Time) error {
 				ticket = age(now, *t.TicketSince)
 			}
 			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n",
-				t.label(), cell(t.Name), cell(t.Host), cell(t.state()), cell(t.consent(app.CallAs)), ticket, t.InFlight, cell(last), cell(t.Attention))
+				t.label(), command.Cell(t.Name), command.Cell(t.Host), command.Cell(t.state()), command.Cell(t.consent(app.CallAs)), ticket, t.InFlight, command.Cell(last), command.Cell(t.Attention))
 		}
 		if err := w.Flush(); err != nil {
 			return err
@@ -137,7 +138,7 @@ func (s *Status) details(out io.Writer, now time.Time) error {
 			}
 			w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 			line := func(name, format string, args ...any) {
-				fmt.Fprintf(w, "%s\t%s\n", name, printable(fmt.Sprintf(format, args...)))
+				fmt.Fprintf(w, "%s\t%s\n", name, command.Printable(fmt.Sprintf(format, args...)))
 			}
 			line("tenant", "%s %s", t.label(), t.Name)
 			line("app", "%s (%s, call_as %s)", app.App, app.Environment, app.CallAs)
@@ -181,7 +182,7 @@ func (s *Status) details(out io.Writer, now time.Time) error {
 	return nil
 }
 
-func (t TenantStatus) label() string { return cmp.Or(printable(t.Tenant), "onsite") }
+func (t TenantStatus) label() string { return cmp.Or(command.Printable(t.Tenant), "onsite") }
 
 func (t TenantStatus) state() string {
 	switch {
@@ -215,16 +216,16 @@ func (t TenantStatus) what(now time.Time) string {
 	case t.Failed != nil && t.Attention == t.Failed.What():
 		text = t.Failed.told(now)
 	}
-	return printable(text)
+	return command.Printable(text)
 }
 
 // todo says in lines what to do about it.
 func (t TenantStatus) todo() (lines []string) {
 	if t.Remedy != "" {
-		lines = append(lines, printable(t.Remedy))
+		lines = append(lines, command.Printable(t.Remedy))
 	}
 	if t.Approve != "" && t.Attention != "" {
-		lines = append(lines, printable(t.Approve))
+		lines = append(lines, command.Printable(t.Approve))
 	}
 	return lines
 }
@@ -290,16 +291,4 @@ func needs(n int) string {
 		return "1 needs attention"
 	}
 	return fmt.Sprintf("%d need attention", n)
-}
-
-func cell(text string) string { return cmp.Or(printable(text), "-") }
-
-// printable keeps what others wrote from steering a terminal.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return '?'
-		}
-		return r
-	}, text)
 }

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/caddy-erpsync/caddy-erpsync/internal/command"
 )
 
 const tenantsHelp = `Looks after the system tokens that a running gateway keeps for its tenants, sealed in
@@ -84,7 +86,7 @@ func importCommand() *cobra.Command {
 	flags := cmd.Flags()
 	flags.BoolVar(&asJSON, "json", false, "the report as JSON")
 	flags.BoolVar(&request.DryRun, "dry-run", false, "report, and keep nothing")
-	flags.StringVar(&request.Environment, "environment", "", "where the app stands in several environments: online, stage, sod or custom")
+	environmentFlag(flags, &request.Environment)
 	gateway.flags(flags)
 	return cmd
 }
@@ -193,7 +195,7 @@ func (i Import) table(out io.Writer, dryRun bool) error {
 			result = "wrong: " + line.Problem
 		}
 		counts[line.Result]++
-		fmt.Fprintf(w, "%d\t%s\t%s\n", line.Line, cell(line.Tenant), printable(result))
+		fmt.Fprintf(w, "%d\t%s\t%s\n", line.Line, command.Cell(line.Tenant), command.Printable(result))
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -243,7 +245,7 @@ func listCommand() *cobra.Command {
 				if t.Granted {
 					granted = "yes"
 				}
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", cell(t.Tenant), cell(t.Name), granted, cell(t.Token), since, cell(t.By))
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", command.Cell(t.Tenant), command.Cell(t.Name), granted, command.Cell(t.Token), since, command.Cell(t.By))
 			}
 			if err := w.Flush(); err != nil {
 				return err
@@ -254,7 +256,7 @@ func listCommand() *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.BoolVar(&asJSON, "json", false, "as JSON")
-	flags.StringVar(&environment, "environment", "", "where the app stands in several environments: online, stage, sod or custom")
+	environmentFlag(flags, &environment)
 	gateway.flags(flags)
 	return cmd
 }
@@ -273,7 +275,7 @@ func exportCommand() *cobra.Command {
 			return printJSON(cmd.OutOrStdout(), found)
 		},
 	}
-	cmd.Flags().StringVar(&environment, "environment", "", "where the app stands in several environments: online, stage, sod or custom")
+	environmentFlag(cmd.Flags(), &environment)
 	gateway.flags(cmd.Flags())
 	return cmd
 }
@@ -290,11 +292,11 @@ func removeCommand() *cobra.Command {
 			if err := gateway.ask(cmd.Context(), http.MethodPost, RemovePath, request, &told); err != nil {
 				return fmt.Errorf("nothing was removed: %w", err)
 			}
-			fmt.Fprintln(cmd.OutOrStdout(), "removed:", printable(told.Removed))
+			fmt.Fprintln(cmd.OutOrStdout(), "removed:", command.Printable(told.Removed))
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&request.Environment, "environment", "", "where the app stands in several environments: online, stage, sod or custom")
+	environmentFlag(cmd.Flags(), &request.Environment)
 	gateway.flags(cmd.Flags())
 	return cmd
 }
