@@ -261,6 +261,11 @@ func TestAnImportKeepsEveryLineOrNone(t *testing.T) {
 	if code != http.StatusServiceUnavailable || !strings.Contains(problem, "the disk is gone") {
 		t.Errorf("%d %s", code, problem)
 	}
+	broken.down.Store(true)
+	if code, text := g.admin(http.MethodGet, operator.StatusPath, nil, nil); code != http.StatusOK || !strings.Contains(text, "cannot be listed") || !strings.Contains(text, "the disk is gone") {
+		t.Errorf("status while the storage is down: %d %s", code, text)
+	}
+	broken.down.Store(false)
 	tenants, err := kept.Tenants(t.Context())
 	if err != nil || fmt.Sprint(tenants) != "[Cust12345]" {
 		t.Errorf("%v %v", tenants, err)

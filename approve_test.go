@@ -269,6 +269,13 @@ func (b *brokenStorage) Load(ctx context.Context, key string) ([]byte, error) {
 	return b.Storage.Load(ctx, key)
 }
 
+func (b *brokenStorage) List(ctx context.Context, prefix string, recursive bool) ([]string, error) {
+	if b.down.Load() {
+		return nil, errDown
+	}
+	return b.Storage.List(ctx, prefix, recursive)
+}
+
 func (b *brokenStorage) Store(ctx context.Context, key string, value []byte) error {
 	if b.down.Load() || b.writes.Add(-1) == 0 {
 		return errDown

@@ -1,6 +1,7 @@
 package erpsync
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -16,6 +17,8 @@ import (
 	"github.com/caddy-erpsync/caddy-erpsync/superoffice"
 )
 
+const statusTimeout = 20 * time.Second
+
 // adminStatus tells what the gateway knows of the tenants. Nobody is asked but Caddy's storage.
 func adminStatus(r *http.Request) (any, error) {
 	var wanted superoffice.Tenant
@@ -25,11 +28,13 @@ func adminStatus(r *http.Request) (any, error) {
 			return nil, fmt.Errorf("tenant %q: want the form Cust12345", named)
 		}
 	}
+	ctx, cancel := context.WithTimeout(r.Context(), statusTimeout)
+	defer cancel()
 	status := operator.Status{Node: instance(), Apps: []operator.AppStatus{}}
 	for _, app := range running.apps() {
-		tenants, err := app.tenants(r)
+		tenants, err := app.tenants(ctx)
 		if err != nil {
-			return nil, unavailable(err)
+			cancel() // nor can their tokens be read, one after the other
 		}
 		told := operator.AppStatus{Environment: app.h.place(), App: app.Name, CallAs: string(app.grants.CallAs), Tenants: []operator.TenantStatus{}}
 		if wanted != "" {
@@ -39,9 +44,12 @@ func adminStatus(r *http.Request) (any, error) {
 			}
 		}
 		for _, tenant := range tenants {
-			told.Tenants = append(told.Tenants, app.status(r, tenant))
+			told.Tenants = append(told.Tenants, app.status(ctx, tenant))
 		}
 		told.Remark = remark(told.Tenants)
+		if err != nil { // what is known without it is told all the same: people ask when something is down
+			told.Remark = "The tenants whose system token is kept cannot be listed: " + err.Error()
+		}
 		if wanted == "" || len(told.Tenants) > 0 {
 			status.Apps = append(status.Apps, told)
 		}
@@ -53,13 +61,13 @@ func adminStatus(r *http.Request) (any, error) {
 }
 
 // tenants lists the tenants that the registry names, whose token is kept, or that called since the gateway began.
-func (a runningApp) tenants(r *http.Request) ([]superoffice.Tenant, error) {
+// With an error of the storage, those that are known without it.
+func (a runningApp) tenants(ctx context.Context) ([]superoffice.Tenant, error) {
 	all := a.registry.named()
+	var err error
 	if a.registry.kept != nil {
-		kept, err := a.registry.kept.Tenants(r.Context())
-		if err != nil {
-			return nil, err
-		}
+		var kept []superoffice.Tenant
+		kept, err = a.registry.kept.Tenants(ctx)
 		for _, tenant := range kept {
 			if _, named := all[tenant]; !named {
 				all[tenant] = auth.TenantGrant{}
@@ -71,11 +79,11 @@ func (a runningApp) tenants(r *http.Request) ([]superoffice.Tenant, error) {
 			all[superoffice.Tenant(tenant)] = auth.TenantGrant{}
 		}
 	}
-	return slices.Sorted(maps.Keys(all)), nil
+	return slices.Sorted(maps.Keys(all)), err
 }
 
 // status is what is known of one tenant.
-func (a runningApp) status(r *http.Request, tenant superoffice.Tenant) operator.TenantStatus {
+func (a runningApp) status(ctx context.Context, tenant superoffice.Tenant) operator.TenantStatus {
 	grant, granted := a.registry.tenant(tenant)
 	known := a.h.common.ledger.Standing(a.Name, string(tenant))
 	t := operator.TenantStatus{
@@ -90,8 +98,8 @@ func (a runningApp) status(r *http.Request, tenant superoffice.Tenant) operator.
 		t.Host, t.State, stateErr = host(location.API), location.State, location.Err
 	}
 	if a.grants.CallAs == auth.AsSystem {
-		token := a.tokenStatus(r, tenant, grant, &t)
-		if ticket, ok := a.h.common.credentials.Look(a.h.systemKey(r.Context(), a.App, tenant, token)); ok {
+		token := a.tokenStatus(ctx, tenant, grant, &t)
+		if ticket, ok := a.h.common.credentials.Look(a.h.systemKey(ctx, a.App, tenant, token)); ok {
 			t.TicketSince = when(ticket.Minted)
 		}
 	}
@@ -104,9 +112,9 @@ func (a runningApp) status(r *http.Request, tenant superoffice.Tenant) operator.
 }
 
 // tokenStatus tells where the tenant's system token is from, and gives it.
-func (a runningApp) tokenStatus(r *http.Request, tenant superoffice.Tenant, grant auth.TenantGrant, t *operator.TenantStatus) auth.Secret {
+func (a runningApp) tokenStatus(ctx context.Context, tenant superoffice.Tenant, grant auth.TenantGrant, t *operator.TenantStatus) auth.Secret {
 	if a.registry.kept != nil {
-		kept, there, err := a.registry.kept.Fresh(r.Context(), tenant)
+		kept, there, err := a.registry.kept.Fresh(ctx, tenant)
 		switch {
 		case errors.Is(err, systemuser.ErrUnreadable) && grant.SystemToken.IsZero():
 			t.Token = "unreadable"

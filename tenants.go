@@ -38,13 +38,13 @@ func adminTenants(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	tenants, err := app.tenants(r)
+	tenants, err := app.tenants(r.Context())
 	if err != nil {
 		return nil, unavailable(err)
 	}
 	told := operator.Tenants{App: app.Name, Environment: app.h.place(), Tenants: []operator.KeptTenant{}}
 	for _, tenant := range tenants {
-		t := app.status(r, tenant)
+		t := app.status(r.Context(), tenant)
 		told.Tenants = append(told.Tenants, operator.KeptTenant{Tenant: t.Tenant, Name: t.Name, Granted: t.Granted, Token: t.Token, Since: t.TokenSince, By: t.ApprovedBy})
 	}
 	return told, nil

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/url"
 	"path"
 	"slices"
@@ -156,9 +157,20 @@ func (t *Tokens) look(tenant superoffice.Tenant) <-chan singleflight.Result {
 			last.until = time.Now().Add(absentAge)
 			now = last
 		}
-		t.known[tenant] = now
+		t.remember(tenant, now)
 		return now, nil
 	})
+}
+
+// maxAbsent bounds how many tenants without a token are remembered: callers name them.
+const maxAbsent = 10_000
+
+// remember notes what was found; t.mu is held.
+func (t *Tokens) remember(tenant superoffice.Tenant, now looked) {
+	if !now.there && len(t.known) > maxAbsent {
+		maps.DeleteFunc(t.known, func(_ superoffice.Tenant, l looked) bool { return !l.there })
+	}
+	t.known[tenant] = now
 }
 
 func (t *Tokens) read(ctx context.Context, tenant superoffice.Tenant) (Kept, bool, error) {
