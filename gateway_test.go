@@ -27,7 +27,7 @@ import (
 
 // gateway is a handler behind a listener of its own, before a sandbox.
 type gateway struct {
-	t        *testing.T
+	t        testing.TB
 	h        *Handler
 	so       *sandbox.Sandbox
 	provider *demo.Provider
@@ -82,7 +82,7 @@ const apps = `
 		rate off
 	}`
 
-func newSandbox(t *testing.T, options ...sandbox.Option) *sandbox.Sandbox {
+func newSandbox(t testing.TB, options ...sandbox.Option) *sandbox.Sandbox {
 	t.Helper()
 	var so *sandbox.Sandbox
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { so.ServeHTTP(w, r) }))
@@ -109,7 +109,7 @@ func TestMain(m *testing.M) {
 }
 
 // provision reads options as a Caddyfile would have them and provisions the handler.
-func provision(t *testing.T, config string, logger *zap.Logger) (*Handler, error) {
+func provision(t testing.TB, config string, logger *zap.Logger) (*Handler, error) {
 	t.Helper()
 	h := &Handler{logger: logger, storage: storage}
 	if err := h.UnmarshalCaddyfile(caddyfile.NewTestDispenser("erpsync {\n" + config + "\n}")); err != nil {
@@ -124,7 +124,7 @@ func provision(t *testing.T, config string, logger *zap.Logger) (*Handler, error
 	return h, h.Validate()
 }
 
-func newGateway(t *testing.T, config string, options ...sandbox.Option) *gateway {
+func newGateway(t testing.TB, config string, options ...sandbox.Option) *gateway {
 	t.Helper()
 	return newGatewayBefore(t, newSandbox(t, options...), config)
 }
@@ -146,7 +146,7 @@ func newGatewayWhere(t *testing.T, config string, answer func(http.ResponseWrite
 	return newGatewayBefore(t, so, config)
 }
 
-func newGatewayBefore(t *testing.T, so *sandbox.Sandbox, config string) *gateway {
+func newGatewayBefore(t testing.TB, so *sandbox.Sandbox, config string) *gateway {
 	t.Helper()
 	g := &gateway{t: t, so: so, dir: t.TempDir()}
 	var err error
@@ -267,7 +267,7 @@ func write(t *testing.T, path, content string) {
 
 func demoProvider() (*demo.Provider, error) { return demo.NewProvider() }
 
-func mustParse(t *testing.T, raw string) *url.URL {
+func mustParse(t testing.TB, raw string) *url.URL {
 	t.Helper()
 	u, err := url.Parse(raw)
 	if err != nil {

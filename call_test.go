@@ -1,0 +1,78 @@
+package erpsync
+
+import (
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+// BenchmarkCall is the gateway's own part of a call: everything but Caddy's server, the
+// connection to SuperOffice, and the writing of the audit lines. What "not ours" costs is
+// the benchmark's own: the making of a request.
+func BenchmarkCall(b *testing.B) {
+	g := newGateway(b, apps)
+	client, xsrf := g.signIn("per")
+	var cookies []string
+	for _, c := range client.Jar.(*cookiejar.Jar).Cookies(mustParse(b, strings.Replace(g.site, "http://", "https://", 1))) {
+		cookies = append(cookies, c.Name+"="+c.Value)
+	}
+	g.do(nil, http.MethodPost, tenantPath, seedBody, g.service()) // a ticket is there, and the tenant found
+	const answer = `{"IsOk":true,"UserExplanation":"","TechExplanation":"","ErrorCode":null,"Changes":{"AddedRecords":[],"UpdatedRecords":[{"Tablename":"contact","RecordId":386,"TableRight":null,"FieldProperties":null}],"DeletedRecords":[]},"Status":"Ok","TableRight":null,"FieldProperties":{}}`
+	g.h.roundTrip = roundTripper(func(r *http.Request) (*http.Response, error) {
+		header := http.Header{"Content-Type": {"application/json; charset=utf-8"}, "Content-Length": {strconv.Itoa(len(answer))}}
+		return &http.Response{StatusCode: http.StatusOK, Header: header, Body: io.NopCloser(strings.NewReader(answer)), ContentLength: int64(len(answer))}, r.Body.Close()
+	})
+	g.h.audit = zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(io.Discard), zap.InfoLevel))
+	next := caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
+		w.WriteHeader(http.StatusOK)
+		_, err := io.WriteString(w, answer)
+		return err
+	})
+	session, service := http.Header{"Cookie": {strings.Join(cookies, "; ")}, "X-Xsrf-Token": {xsrf}}, g.service()
+	for _, header := range []http.Header{session, service} {
+		header.Set("Content-Type", "application/json; charset=utf-8")
+		header.Set("Accept", "application/json")
+	}
+	for _, c := range []struct {
+		name, path string
+		header     http.Header
+	}{{"session", tenantPath, session}, {"JWT", tenantPath, service}, {"not ours", "/other", service}} {
+		b.Run(c.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				r, err := http.NewRequestWithContext(b.Context(), http.MethodPost, c.path, strings.NewReader(seedBody))
+				if err != nil {
+					b.Fatal(err)
+				}
+				r.Header, r.Host, r.RemoteAddr = c.header, "localhost", "127.0.0.1:1"
+				w := &answered{header: make(http.Header, 8)}
+				r = caddyhttp.PrepareRequest(r, caddy.NewReplacer(), w, new(caddyhttp.Server))
+				if err := g.h.ServeHTTP(w, r, next); err != nil || w.status != http.StatusOK || w.written != len(answer) {
+					b.Fatal(w.status, err)
+				}
+			}
+		})
+	}
+}
+
+// answered is a ResponseWriter that keeps nothing.
+type answered struct {
+	header  http.Header
+	status  int
+	written int
+}
+
+func (a *answered) Header() http.Header  { return a.header }
+func (a *answered) WriteHeader(code int) { a.status = code }
+func (a *answered) Write(p []byte) (int, error) {
+	a.written += len(p)
+	return len(p), nil
+}
