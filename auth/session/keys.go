@@ -13,7 +13,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash"
 	"strings"
+	"sync"
+
+	"golang.org/x/crypto/chacha20poly1305"
 )
 
 // MinKey is the least number of bytes that a key has to have.
@@ -35,7 +39,7 @@ type Keys struct{ ring []ringKey }
 type ringKey struct {
 	id     [keyIDSize]byte
 	secret []byte
-	mac    []byte
+	macs   *sync.Pool // of keyed hashes: keying one costs more than its use
 }
 
 // NewKeys takes secrets of at least MinKey bytes. Errors name the key by its
@@ -49,7 +53,8 @@ func NewKeys(secrets ...[]byte) (*Keys, error) {
 		if len(secret) < MinKey {
 			return nil, fmt.Errorf("key %d has %d bytes, want at least %d", i+1, len(secret), MinKey)
 		}
-		key := ringKey{secret: secret, mac: derive(secret, "erpsync cookie")}
+		mac := derive(secret, "erpsync cookie")
+		key := ringKey{secret: secret, macs: &sync.Pool{New: func() any { return hmac.New(sha256.New, mac) }}}
 		copy(key.id[:], derive(secret, "erpsync key id"))
 		for j, other := range keys.ring {
 			if other.id == key.id {
@@ -63,16 +68,16 @@ func NewKeys(secrets ...[]byte) (*Keys, error) {
 
 // derive gives 32 bytes that belong to one purpose and one tuple of parts.
 func derive(secret []byte, purpose string, parts ...string) []byte {
-	key, err := hkdf.Key(sha256.New, secret, nil, string(tuple(purpose, parts)), 32)
+	key, err := hkdf.Key(sha256.New, secret, nil, string(tuple(nil, purpose, parts...)), 32)
 	if err != nil {
 		panic(err) // only for lengths that SHA-256 cannot give
 	}
 	return key
 }
 
-// tuple writes the parts with their lengths, so that no two tuples have the same bytes.
-func tuple(purpose string, parts []string) []byte {
-	out := binary.AppendUvarint(nil, uint64(len(purpose)))
+// tuple appends the parts with their lengths, so that no two tuples have the same bytes.
+func tuple(out []byte, purpose string, parts ...string) []byte {
+	out = binary.AppendUvarint(out, uint64(len(purpose)))
 	out = append(out, purpose...)
 	for _, part := range parts {
 		out = binary.AppendUvarint(out, uint64(len(part)))
@@ -96,7 +101,7 @@ func aead(key []byte) cipher.AEAD {
 // Seal encrypts plaintext for a purpose and a tuple of parts. Open needs the same.
 func (k *Keys) Seal(purpose string, parts []string, plaintext []byte) string {
 	first := k.ring[0]
-	sealed := aead(derive(first.secret, purpose)).Seal(first.id[:], nil, plaintext, tuple(purpose, parts))
+	sealed := aead(derive(first.secret, purpose)).Seal(first.id[:], nil, plaintext, tuple(nil, purpose, parts...))
 	return base64.RawURLEncoding.EncodeToString(sealed)
 }
 
@@ -110,7 +115,7 @@ func (k *Keys) Open(purpose string, parts []string, sealed string) ([]byte, erro
 		if string(key.id[:]) != string(raw[:keyIDSize]) {
 			continue
 		}
-		plaintext, err := aead(derive(key.secret, purpose)).Open(nil, nil, raw[keyIDSize:], tuple(purpose, parts))
+		plaintext, err := aead(derive(key.secret, purpose)).Open(nil, nil, raw[keyIDSize:], tuple(nil, purpose, parts...))
 		if err != nil {
 			return nil, ErrInvalid
 		}
@@ -137,14 +142,16 @@ type Token struct {
 func (k *Keys) Issue() Token {
 	t := Token{key: k.ring[0].id}
 	_, _ = rand.Read(t.bits[:]) // never fails
-	copy(t.mac[:], sign(k.ring[0].mac, t.bits[:]))
+	t.mac = k.ring[0].sign(t.bits)
 	return t
 }
 
-func sign(key, bits []byte) []byte {
-	mac := hmac.New(sha256.New, key)
-	mac.Write(bits)
-	return mac.Sum(nil)[:macSize]
+func (k ringKey) sign(bits [bitsSize]byte) [macSize]byte {
+	mac := k.macs.Get().(hash.Hash)
+	defer k.macs.Put(mac)
+	mac.Reset()
+	mac.Write(bits[:])
+	return [macSize]byte(mac.Sum(nil))
 }
 
 // cookieLength is the length of every cookie value.
@@ -168,7 +175,10 @@ func (k *Keys) Parse(cookie string) (Token, error) {
 	}
 	t := Token{key: [keyIDSize]byte(raw[:]), bits: [bitsSize]byte(raw[keyIDSize:]), mac: [macSize]byte(raw[keyIDSize+bitsSize:])}
 	for _, key := range k.ring {
-		if key.id == t.key && hmac.Equal(sign(key.mac, t.bits[:]), t.mac[:]) {
+		if key.id != t.key {
+			continue
+		}
+		if mac := key.sign(t.bits); hmac.Equal(mac[:], t.mac[:]) {
 			return t, nil
 		}
 	}
@@ -178,10 +188,21 @@ func (k *Keys) Parse(cookie string) (Token, error) {
 // Place is where the session's record is kept. It does not lead back to the token.
 func (t Token) Place() [sha256.Size]byte { return sha256.Sum256(t.bits[:]) }
 
+// derive gives 32 bytes that belong to one purpose of the session's and one tuple of
+// parts: the one-step key derivation of NIST SP 800-56C with SHA-256. The bits are uniform, so that
+// nothing has to be extracted from them first, as HKDF does.
+func (t Token) derive(purpose string, parts ...string) [sha256.Size]byte {
+	in := make([]byte, 0, 128)
+	in = binary.BigEndian.AppendUint32(in, 1)
+	in = append(in, t.bits[:]...)
+	return sha256.Sum256(tuple(in, purpose, parts...))
+}
+
 // XSRF is the session's XSRF token. It follows from the session and proves
 // nothing without its cookie.
 func (t Token) XSRF() string {
-	return base64.RawURLEncoding.EncodeToString(derive(t.bits[:], "erpsync xsrf"))
+	value := t.derive("erpsync xsrf")
+	return base64.RawURLEncoding.EncodeToString(value[:])
 }
 
 // CheckXSRF compares in constant time.
@@ -189,20 +210,34 @@ func (t Token) CheckXSRF(value string) bool {
 	return hmac.Equal([]byte(t.XSRF()), []byte(value))
 }
 
-const recordPurpose = "erpsync session"
+// sealer seals the session's record. A record is written anew under the same key, each time with a random nonce.
+func (t Token) sealer(app, tenant string) cipher.AEAD {
+	key := t.derive("erpsync session", app, tenant)
+	aead, err := chacha20poly1305.NewX(key[:])
+	if err != nil {
+		panic(err) // only for lengths that derive does not give
+	}
+	return aead
+}
 
 func (t Token) seal(app, tenant string, plaintext []byte) []byte {
-	return aead(derive(t.bits[:], recordPurpose, app, tenant)).Seal(nil, nil, plaintext, nil)
+	nonce := make([]byte, chacha20poly1305.NonceSizeX, chacha20poly1305.NonceSizeX+len(plaintext)+chacha20poly1305.Overhead)
+	_, _ = rand.Read(nonce) // never fails
+	return t.sealer(app, tenant).Seal(nonce, nonce, plaintext, nil)
 }
 
 func (t Token) open(app, tenant string, sealed []byte) ([]byte, error) {
-	return aead(derive(t.bits[:], recordPurpose, app, tenant)).Open(nil, nil, sealed, nil)
+	if len(sealed) < chacha20poly1305.NonceSizeX {
+		return nil, ErrInvalid
+	}
+	nonce, sealed := sealed[:chacha20poly1305.NonceSizeX], sealed[chacha20poly1305.NonceSizeX:]
+	return t.sealer(app, tenant).Open(nil, nonce, sealed, nil)
 }
 
-func appScope(app string) Place { return sha256.Sum256(tuple("erpsync app", []string{app})) }
+func appScope(app string) Place { return sha256.Sum256(tuple(nil, "erpsync app", app)) }
 
 func tenantScope(tenant string) Place {
-	return sha256.Sum256(tuple("erpsync tenant", []string{tenant}))
+	return sha256.Sum256(tuple(nil, "erpsync tenant", tenant))
 }
 
 // personScopes gives the person's scope under each key of the ring, the sealing

@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"time"
 
@@ -29,20 +28,6 @@ type Session struct {
 
 	Created time.Time
 	Used    time.Time
-}
-
-// sealedSession is a session's form under the seal; its secrets are in clear there.
-type sealedSession struct {
-	UPN           string    `json:"u"`
-	FullName      string    `json:"n,omitempty"`
-	AssociateID   int       `json:"i,omitempty"`
-	Administrator bool      `json:"a,omitempty"`
-	Access        string    `json:"t"`
-	AccessIssued  time.Time `json:"o"`
-	AccessExpires time.Time `json:"e"`
-	Refresh       string    `json:"r,omitempty"`
-	API           string    `json:"w,omitempty"`
-	Created       time.Time `json:"c"`
 }
 
 // RenewAt is when the token is to be renewed: ahead of its end, or a fifth of its life where that is shorter.
@@ -152,10 +137,7 @@ func (m *Manager) Start(ctx context.Context, s Session) (Token, Session, error) 
 	s.Created = m.now()
 	s.Used = s.Created
 	token := m.Keys.Issue()
-	record, err := m.seal(token, s, 0)
-	if err != nil {
-		return token, s, err
-	}
+	record := m.seal(token, s, 0)
 	record.Scopes = Scopes{appScope(s.App), tenantScope(string(s.Tenant)), m.Keys.personScopes(string(s.Tenant), s.UPN)[0]}
 	most := m.PerPerson
 	if most == 0 {
@@ -253,34 +235,19 @@ func (m *Manager) get(ctx context.Context, token Token) (Session, uint64, error)
 	if err != nil {
 		return Session{}, 0, ErrNotFound
 	}
-	var in sealedSession
-	if err := json.Unmarshal(plaintext, &in); err != nil {
-		return Session{}, 0, ErrNotFound
-	}
-	s := Session{
-		App: record.App, Tenant: superoffice.Tenant(record.Tenant), UPN: in.UPN, FullName: in.FullName, AssociateID: in.AssociateID, Administrator: in.Administrator,
-		Access: auth.NewSecret(in.Access), AccessIssued: in.AccessIssued, AccessExpires: in.AccessExpires, Refresh: auth.NewSecret(in.Refresh), API: in.API, Created: in.Created, Used: record.Used,
-	}
-	if !m.now().Before(m.Ends(s)) {
+	s := Session{App: record.App, Tenant: superoffice.Tenant(record.Tenant), Used: record.Used}
+	if !s.readForm(plaintext) || !m.now().Before(m.Ends(s)) {
 		return Session{}, 0, ErrNotFound
 	}
 	return s, record.Version, nil
 }
 
 func (m *Manager) put(ctx context.Context, token Token, s Session, version uint64) error {
-	record, err := m.seal(token, s, version)
-	if err != nil {
-		return err
-	}
-	return m.Store.Put(ctx, token.Place(), record)
+	return m.Store.Put(ctx, token.Place(), m.seal(token, s, version))
 }
 
-func (m *Manager) seal(token Token, s Session, version uint64) (Record, error) {
-	plaintext, err := json.Marshal(sealedSession{
-		UPN: s.UPN, FullName: s.FullName, AssociateID: s.AssociateID, Administrator: s.Administrator, Access: s.Access.Reveal(), AccessIssued: s.AccessIssued, AccessExpires: s.AccessExpires,
-		Refresh: s.Refresh.Reveal(), API: s.API, Created: s.Created,
-	})
+func (m *Manager) seal(token Token, s Session, version uint64) Record {
 	return Record{
-		App: s.App, Tenant: string(s.Tenant), Sealed: token.seal(s.App, string(s.Tenant), plaintext), Used: s.Used, Expires: m.Ends(s), Version: version,
-	}, err
+		App: s.App, Tenant: string(s.Tenant), Sealed: token.seal(s.App, string(s.Tenant), s.form()), Used: s.Used, Expires: m.Ends(s), Version: version,
+	}
 }
