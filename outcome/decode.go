@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"net/http"
 	"strings"
 
@@ -18,6 +17,8 @@ import (
 	"golang.org/x/text/encoding"
 	"golang.org/x/text/encoding/htmlindex"
 	"golang.org/x/text/encoding/unicode"
+
+	"github.com/caddy-erpsync/caddy-erpsync/superoffice"
 )
 
 const (
@@ -51,7 +52,7 @@ type format struct {
 
 func formatOf(header http.Header) format {
 	f := format{limit: maxDecoded}
-	media, parameters, err := mime.ParseMediaType(header.Get("Content-Type"))
+	media, parameters, err := superoffice.ParseMediaType(header.Get("Content-Type"))
 	if err != nil || len(header["Content-Type"]) > 1 {
 		f.err = errMediaType
 		return f

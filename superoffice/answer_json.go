@@ -12,10 +12,11 @@ import (
 // ErrNotAnAnswer, ErrTwice, ErrTooDeep, ErrTooLong, those of from, and what
 // jsontext says of malformed text; io.ErrUnexpectedEOF tells one that was cut short.
 func ReadJSONAnswer(from io.Reader) (Answer, error) {
-	r := jsonAnswer{from: &sparing{from: from}}
+	r := jsonAnswer{from: sparing{from: from}}
 	r.from.next()
 	// Only names that an outcome is told from may not stand twice, see names.
-	r.decoder = jsontext.NewDecoder(r.from, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	r.decoder = takeDecoder(&r.from, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	defer giveBack(r.decoder)
 	a, err := r.read()
 	if err != nil {
 		return Answer{}, err
@@ -24,7 +25,7 @@ func ReadJSONAnswer(from io.Reader) (Answer, error) {
 }
 
 type jsonAnswer struct {
-	from    *sparing
+	from    sparing
 	decoder *jsontext.Decoder
 }
 

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"mime"
 	"slices"
 	"strings"
 )
@@ -67,7 +66,7 @@ func ReadArguments(op Operation, contentType string, body []byte) (Arguments, er
 	if err != nil {
 		return Arguments{}, err
 	}
-	fields := argumentFields{kind: op.Arguments(), seen: make(map[string]bool, 3)}
+	fields := argumentFields{kind: op.Arguments()}
 	if len(bytes.TrimSpace(body)) > 0 {
 		if err := read(body, &fields); err != nil {
 			return Arguments{}, err
@@ -82,7 +81,7 @@ func readerFor(contentType string) (func([]byte, *argumentFields) error, error) 
 	if contentType == "" {
 		return readJSONArguments, nil
 	}
-	media, params, err := mime.ParseMediaType(contentType)
+	media, params, err := ParseMediaType(contentType)
 	if err != nil {
 		return nil, &ArgumentError{MediaType: true, Problem: "the content type cannot be read"}
 	}
@@ -106,7 +105,7 @@ func readerFor(contentType string) (func([]byte, *argumentFields) error, error) 
 type argumentFields struct {
 	kind ArgumentKind
 	args Arguments
-	seen map[string]bool
+	seen [3]bool // by their place among the names
 }
 
 const (
@@ -116,27 +115,32 @@ const (
 	actorTypeField    = "ErpActorType"
 )
 
+var (
+	internalKeysNames = []string{connectionField, internalKeysField}
+	externalKeysNames = []string{connectionField, externalKeysField, actorTypeField}
+)
+
 // name finds the property that SuperOffice would bind a name to: letters of any
 // case, since the vendor's own client writes camelCase. "" is one that it ignores.
 func (f *argumentFields) name(s string) (string, error) {
-	known := []string{connectionField, internalKeysField}
+	known := internalKeysNames
 	if f.kind == ExternalKeys {
-		known = []string{connectionField, externalKeysField, actorTypeField}
+		known = externalKeysNames
 	}
 	if strings.HasPrefix(s, "$") {
 		return "", problem("", "a property whose name begins with $ steers the reader and is not taken")
 	}
-	for _, field := range known {
+	for i, field := range known {
 		if !strings.EqualFold(field, s) {
 			continue
 		}
 		if len(field) != len(s) {
 			return "", problem("", "a property's name is spelled with letters outside ASCII")
 		}
-		if f.seen[field] {
+		if f.seen[i] {
 			return "", problem("/"+field, "stands in the body twice")
 		}
-		f.seen[field] = true
+		f.seen[i] = true
 		return field, nil
 	}
 	return "", nil
@@ -148,20 +152,18 @@ func (a Arguments) KeysDigest() string { return a.KeysSum()[:16] }
 
 // KeysSum names the set of keys so that no two sets share a name.
 func (a Arguments) KeysSum() string {
-	h := sha256.New()
-	var scratch [8]byte
 	ids := slices.Clone(a.Keys)
 	slices.Sort(ids)
-	for _, id := range slices.Compact(ids) {
-		binary.BigEndian.PutUint32(scratch[:4], uint32(id))
-		h.Write(scratch[:4])
-	}
 	names := slices.Clone(a.ExternalKeys)
 	slices.Sort(names)
-	for _, name := range slices.Compact(names) {
-		binary.BigEndian.PutUint64(scratch[:], uint64(len(name)))
-		h.Write(scratch[:])
-		h.Write([]byte(name))
+	named := make([]byte, 0, 256)
+	for _, id := range slices.Compact(ids) {
+		named = binary.BigEndian.AppendUint32(named, uint32(id))
 	}
-	return hex.EncodeToString(h.Sum(nil))
+	for _, name := range slices.Compact(names) {
+		named = binary.BigEndian.AppendUint64(named, uint64(len(name)))
+		named = append(named, name...)
+	}
+	sum := sha256.Sum256(named)
+	return hex.EncodeToString(sum[:])
 }

@@ -18,7 +18,8 @@ func readJSONArguments(body []byte, f *argumentFields) error {
 		return problem("", "not UTF-8")
 	}
 	// Names that stand twice are told with their place, see argumentFields.name.
-	r := jsonArguments{jsontext.NewDecoder(bytes.NewBuffer(body), jsontext.AllowDuplicateNames(true)), f}
+	r := jsonArguments{takeDecoder(bytes.NewReader(body), jsontext.AllowDuplicateNames(true)), f}
+	defer giveBack(r.decoder)
 	if err := r.object(); err != nil {
 		if known := (*ArgumentError)(nil); errors.As(err, &known) {
 			return known
