@@ -36,6 +36,7 @@ type call struct {
 	proof     auth.Proof
 	body      []byte
 	arguments superoffice.Arguments
+	keysSum   string // of the arguments
 	grant     auth.TenantGrant
 
 	dry   bool          // only tell what would be done
@@ -119,6 +120,8 @@ func (c *call) read() *auth.Refusal {
 		return refusal
 	}
 	c.arguments, c.record.Arguments, c.record.Understood = arguments, arguments, true
+	c.keysSum = arguments.KeysSum()
+	c.record.KeysDigest = c.keysSum[:superoffice.KeysDigestSize]
 	return nil
 }
 

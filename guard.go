@@ -217,7 +217,7 @@ func (c *call) beginKeyed(key string) (refusal *auth.Refusal) {
 // alone makes sure that the same call is not running already, here or at another gateway.
 func (c *call) alone() *auth.Refusal {
 	a := c.arguments
-	name := auth.Key("running", string(c.principal.Tenant), c.path.Operation.String(), strconv.Itoa(int(a.Connection)), a.ActorType, a.KeysSum())
+	name := auth.Key("running", string(c.principal.Tenant), c.path.Operation.String(), strconv.Itoa(int(a.Connection)), a.ActorType, c.keysSum)
 	// Whoever has the others' word takes this gateway's own too, which holds when the store does not.
 	lockers := []lease.Locker{c.h.common.locker, &c.h.common.own}
 	if c.h.common.alone {
@@ -308,7 +308,7 @@ func (c *call) tell() error {
 	as := c.app.grants.CallAs
 	told := map[string]any{
 		"dry_run": true, "decision": "allowed", "app": c.app.Name, "operation": c.path.Operation.String(), "call_as": as, "principal": c.principal.ID,
-		"keys": len(c.arguments.Keys) + len(c.arguments.ExternalKeys), "resync_all": c.arguments.Everything, "keys_digest": c.arguments.KeysDigest(),
+		"keys": len(c.arguments.Keys) + len(c.arguments.ExternalKeys), "resync_all": c.arguments.Everything, "keys_digest": c.record.KeysDigest,
 	}
 	if c.principal.Tenant != superoffice.Onsite {
 		told["tenant"] = c.principal.Tenant

@@ -28,7 +28,8 @@ type Record struct {
 
 	Operation  superoffice.Operation
 	Arguments  superoffice.Arguments
-	Understood bool // Arguments were read
+	KeysDigest string // of the Arguments
+	Understood bool   // Arguments were read
 
 	// Granted tells that the call was to be made; whatever kept it from it is a failure of the tenant's.
 	Granted  bool
@@ -58,53 +59,39 @@ type Record struct {
 
 // MarshalLogObject writes the line's fields in a fixed order.
 func (r *Record) MarshalLogObject(enc zapcore.ObjectEncoder) error {
-	text := func(key, value string) {
-		if value != "" {
-			enc.AddString(key, value)
-		}
-	}
-	text("request_id", r.RequestID)
-	text("client_ip", r.ClientIP)
-	text("app", r.App)
-	text("tenant", r.Tenant)
-	text("principal", r.Privacy.Principal(r.Principal))
-	text("scheme", r.Scheme)
-	text("credential", r.Credential)
-	if r.Operation != superoffice.UnknownOperation {
-		enc.AddString("operation", r.Operation.String())
-	}
-	if r.Understood && r.Operation.Arguments() != superoffice.NoArguments {
-		enc.AddInt32("connection_id", r.Arguments.Connection)
-		if err := enc.AddObject("keys", auditKeys{r.Arguments}); err != nil {
-			return err
-		}
-	}
-	if r.Understood && r.Operation.Resyncs() {
-		enc.AddBool("resync_all", r.Arguments.Everything)
+	text(enc, "request_id", r.RequestID)
+	text(enc, "client_ip", r.ClientIP)
+	text(enc, "app", r.App)
+	text(enc, "tenant", r.Tenant)
+	text(enc, "principal", r.Privacy.Principal(r.Principal))
+	text(enc, "scheme", r.Scheme)
+	text(enc, "credential", r.Credential)
+	if err := r.asked(enc); err != nil {
+		return err
 	}
 	if r.Widened {
 		enc.AddBool("select_widened", true)
 	}
-	text("node", r.Node)
-	text("environment", r.Environment)
-	text("trace_id", r.TraceID)
-	text("decision", r.Decision)
-	text("reason", r.Reason)
-	text("replays", r.Replays)
-	text("upstream", r.Upstream)
+	text(enc, "node", r.Node)
+	text(enc, "environment", r.Environment)
+	text(enc, "trace_id", r.TraceID)
+	text(enc, "decision", r.Decision)
+	text(enc, "reason", r.Reason)
+	text(enc, "replays", r.Replays)
+	text(enc, "upstream", r.Upstream)
 	if r.Status != 0 {
 		enc.AddInt("status", r.Status)
 	}
-	text("outcome", string(r.Outcome.Class))
-	text("outcome_cause", r.Outcome.Cause)
-	text("error_code", r.Outcome.ErrorCode)
+	text(enc, "outcome", string(r.Outcome.Class))
+	text(enc, "outcome_cause", r.Outcome.Cause)
+	text(enc, "error_code", r.Outcome.ErrorCode)
 	if r.Outcome.Added+r.Outcome.Updated+r.Outcome.Deleted > 0 {
-		if err := enc.AddObject("changed", changed(r.Outcome)); err != nil {
+		if err := enc.AddObject("changed", (*changed)(&r.Outcome)); err != nil {
 			return err
 		}
 	}
-	text("user_explanation", r.Privacy.disclose(r.Privacy.Explanations, r.Outcome.UserExplanation))
-	text("tech_explanation", r.Privacy.disclose(r.Privacy.Explanations, r.Outcome.TechExplanation))
+	text(enc, "user_explanation", r.Privacy.disclose(r.Privacy.Explanations, r.Outcome.UserExplanation))
+	text(enc, "tech_explanation", r.Privacy.disclose(r.Privacy.Explanations, r.Outcome.TechExplanation))
 	if r.Sends > 0 {
 		enc.AddInt("sends", r.Sends)
 	}
@@ -117,29 +104,70 @@ func (r *Record) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	return nil
 }
 
-type auditKeys struct{ arguments superoffice.Arguments }
+func text(enc zapcore.ObjectEncoder, key, value string) {
+	if value != "" {
+		enc.AddString(key, value)
+	}
+}
 
-func (k auditKeys) MarshalLogObject(enc zapcore.ObjectEncoder) error {
-	ids, names := k.arguments.Keys, k.arguments.ExternalKeys
-	enc.AddInt("count", len(ids)+len(names))
-	if len(ids)+len(names) == 0 {
+// asked writes what the call asks for.
+func (r *Record) asked(enc zapcore.ObjectEncoder) error {
+	if r.Operation != superoffice.UnknownOperation {
+		enc.AddString("operation", r.Operation.String())
+	}
+	if r.Understood && r.Operation.Arguments() != superoffice.NoArguments {
+		enc.AddInt32("connection_id", r.Arguments.Connection)
+		if err := enc.AddObject("keys", (*auditKeys)(r)); err != nil {
+			return err
+		}
+	}
+	if r.Understood && r.Operation.Resyncs() {
+		enc.AddBool("resync_all", r.Arguments.Everything)
+	}
+	return nil
+}
+
+// started is a record before its call is sent: what has to be known of it should there be no other line.
+type started Record
+
+// MarshalLogObject writes the line's fields in a fixed order.
+func (s *started) MarshalLogObject(enc zapcore.ObjectEncoder) error {
+	text(enc, "request_id", s.RequestID)
+	text(enc, "app", s.App)
+	text(enc, "tenant", s.Tenant)
+	text(enc, "principal", s.Privacy.Principal(s.Principal))
+	text(enc, "scheme", s.Scheme)
+	text(enc, "node", s.Node)
+	return (*Record)(s).asked(enc)
+}
+
+// auditKeys is a record's keys, the first of them by name.
+type auditKeys Record
+
+func (k *auditKeys) MarshalLogObject(enc zapcore.ObjectEncoder) error {
+	n := len(k.Arguments.Keys) + len(k.Arguments.ExternalKeys)
+	enc.AddInt("count", n)
+	if n == 0 {
 		return nil
 	}
-	enc.AddString("digest", k.arguments.KeysDigest())
-	return enc.AddArray("first", zapcore.ArrayMarshalerFunc(func(list zapcore.ArrayEncoder) error {
-		for _, id := range ids[:min(len(ids), maxAuditKeys)] {
-			list.AppendInt32(id)
-		}
-		for _, name := range names[:min(len(names), maxAuditKeys)] {
-			list.AppendString(clip(name))
-		}
-		return nil
-	}))
+	enc.AddString("digest", k.KeysDigest)
+	return enc.AddArray("first", k)
+}
+
+func (k *auditKeys) MarshalLogArray(list zapcore.ArrayEncoder) error {
+	ids, names := k.Arguments.Keys, k.Arguments.ExternalKeys
+	for _, id := range ids[:min(len(ids), maxAuditKeys)] {
+		list.AppendInt32(id)
+	}
+	for _, name := range names[:min(len(names), maxAuditKeys)] {
+		list.AppendString(clip(name))
+	}
+	return nil
 }
 
 type changed Outcome
 
-func (c changed) MarshalLogObject(enc zapcore.ObjectEncoder) error {
+func (c *changed) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	enc.AddInt("added", c.Added)
 	enc.AddInt("updated", c.Updated)
 	enc.AddInt("deleted", c.Deleted)
@@ -147,10 +175,10 @@ func (c changed) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 }
 
 // Begin writes the line that a call is about to be sent, so that a process that is
-// killed meanwhile leaves a trace.
+// killed meanwhile leaves a trace. It tells who wanted what; the rest is in End's.
 func (r *Record) Begin(audit *zap.Logger) {
 	if entry := audit.Check(zap.InfoLevel, "erpsync call started"); entry != nil {
-		entry.Write(zap.Inline(r))
+		entry.Write(zap.Inline((*started)(r)))
 	}
 }
 

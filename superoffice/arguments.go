@@ -146,11 +146,11 @@ func (f *argumentFields) name(s string) (string, error) {
 	return "", nil
 }
 
-// KeysDigest names the set of keys in sixteen hex digits, whatever their order
-// and repetitions. It recognises the same call; it hides nothing.
-func (a Arguments) KeysDigest() string { return a.KeysSum()[:16] }
+// KeysDigestSize is how much of KeysSum names a set of keys to people: it recognises the
+// same call; it hides nothing.
+const KeysDigestSize = 16
 
-// KeysSum names the set of keys so that no two sets share a name.
+// KeysSum names the set of keys in hex digits, whatever their order and repetitions, so that no two sets share a name.
 func (a Arguments) KeysSum() string {
 	ids := slices.Clone(a.Keys)
 	slices.Sort(ids)

@@ -108,14 +108,14 @@ func TestABodyIsUnderstoodAsSuperOfficeWouldOrRefusedWithThePlace(t *testing.T) 
 func TestTheDigestNamesASetOfKeys(t *testing.T) {
 	t.Parallel()
 	a := Arguments{Keys: []int32{1, 2, 3}}
-	if b := (Arguments{Keys: []int32{3, 1, 2, 2}}); a.KeysDigest() != b.KeysDigest() {
+	if b := (Arguments{Keys: []int32{3, 1, 2, 2}}); a.KeysSum() != b.KeysSum() {
 		t.Error("order and repetition change the digest")
 	}
-	if b := (Arguments{Keys: []int32{1, 2}}); a.KeysDigest() == b.KeysDigest() {
+	if b := (Arguments{Keys: []int32{1, 2}}); a.KeysSum() == b.KeysSum() {
 		t.Error("other keys have the same digest")
 	}
 	x, y := Arguments{ExternalKeys: []string{"ab", "c"}}, Arguments{ExternalKeys: []string{"a", "bc"}}
-	if x.KeysDigest() == y.KeysDigest() {
+	if x.KeysSum() == y.KeysSum() {
 		t.Error("keys run into each other")
 	}
 }
