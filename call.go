@@ -1,10 +1,10 @@
 package erpsync
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"github.com/caddy-erpsync/caddy-erpsync/auth"
 	"github.com/caddy-erpsync/caddy-erpsync/auth/session"
@@ -93,11 +94,11 @@ func (c *call) request() auth.Request {
 func (c *call) read() *auth.Refusal {
 	controller := http.NewResponseController(c.w)
 	_ = controller.SetReadDeadline(time.Now().Add(time.Duration(c.h.Guard.BodyTimeout)))
-	var buffer bytes.Buffer
-	if size := c.r.ContentLength; size > 0 && size <= c.h.Guard.MaxBody {
-		buffer.Grow(int(size) + bytes.MinRead)
+	size := c.r.ContentLength
+	if size < 0 || size > c.h.Guard.MaxBody {
+		size = 0
 	}
-	_, err := buffer.ReadFrom(http.MaxBytesReader(c.w, c.r.Body, c.h.Guard.MaxBody))
+	body, err := readAll(http.MaxBytesReader(c.w, c.r.Body, c.h.Guard.MaxBody), size)
 	_ = controller.SetReadDeadline(time.Time{})
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 		return auth.Refuse(auth.BodyTooLarge, nil)
@@ -107,7 +108,7 @@ func (c *call) read() *auth.Refusal {
 	if len(c.r.Header["Content-Type"]) > 1 || c.r.Header.Get("Content-Encoding") != "" {
 		return auth.Refuse(auth.MediaTypeUnsupported, nil)
 	}
-	c.body = buffer.Bytes()
+	c.body = body
 	arguments, err := superoffice.ReadArguments(c.path.Operation, c.r.Header.Get("Content-Type"), c.body)
 	if where := (*superoffice.ArgumentError)(nil); errors.As(err, &where) {
 		reason := auth.BodyNotUnderstood
@@ -123,6 +124,24 @@ func (c *call) read() *auth.Refusal {
 	c.keysSum = arguments.KeysSum()
 	c.record.KeysDigest = c.keysSum[:superoffice.KeysDigestSize]
 	return nil
+}
+
+// readAll is io.ReadAll into a buffer that fits a size which is known beforehand; 0: it is not.
+func readAll(from io.Reader, size int64) ([]byte, error) {
+	all := make([]byte, 0, size+1)
+	for {
+		n, err := from.Read(all[len(all):cap(all)])
+		all = all[:len(all)+n]
+		if errors.Is(err, io.EOF) {
+			return all, nil
+		}
+		if err != nil {
+			return all, err
+		}
+		if len(all) == cap(all) {
+			all = slices.Grow(all, 512)
+		}
+	}
 }
 
 // refuse answers in SuperOffice's place.
@@ -152,24 +171,46 @@ func (c *call) end() {
 	c.h.common.ledger.Enter(&c.record)
 	ctx := c.r.Context()
 	if replacer, ok := ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
-		replacer.Set("http.erpsync.app", c.record.App)
-		replacer.Set("http.erpsync.tenant", c.record.Tenant)
-		replacer.Set("http.erpsync.operation", c.record.Operation.String())
-		replacer.Set("http.erpsync.outcome", string(c.record.Outcome.Class))
-		replacer.Set("http.erpsync.reason", c.record.Reason)
-		replacer.Set("http.erpsync.request_id", c.record.RequestID)
+		replacer.Map(c.placeholder)
 	}
 	c.record.Trace(trace.SpanFromContext(ctx))
 	if extra, ok := ctx.Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
-		extra.Add(zap.String("erpsync_outcome", string(c.record.Outcome.Class)))
-		extra.Add(zap.String("erpsync_reason", c.record.Reason))
-		extra.Add(zap.String("erpsync_request_id", c.record.RequestID))
+		extra.Add(zap.Inline((*accessFields)(c)))
 	}
 	if c.abort {
 		// The answer broke off upstream: so that the caller does not take what it
 		// has for the whole, the connection ends here too.
 		panic(http.ErrAbortHandler)
 	}
+}
+
+// placeholder gives what handlers around this one can tell of the call.
+func (c *call) placeholder(name string) (any, bool) {
+	switch name {
+	case "http.erpsync.app":
+		return c.record.App, true
+	case "http.erpsync.tenant":
+		return c.record.Tenant, true
+	case "http.erpsync.operation":
+		return c.record.Operation.String(), true
+	case "http.erpsync.outcome":
+		return string(c.record.Outcome.Class), true
+	case "http.erpsync.reason":
+		return c.record.Reason, true
+	case "http.erpsync.request_id":
+		return c.record.RequestID, true
+	}
+	return nil, false
+}
+
+// accessFields are what the access line tells of a call.
+type accessFields call
+
+func (f *accessFields) MarshalLogObject(enc zapcore.ObjectEncoder) error {
+	enc.AddString("erpsync_outcome", string(f.record.Outcome.Class))
+	enc.AddString("erpsync_reason", f.record.Reason)
+	enc.AddString("erpsync_request_id", f.record.RequestID)
+	return nil
 }
 
 var _ io.Writer = (*outcome.Tap)(nil)

@@ -4,14 +4,19 @@ import (
 	"io"
 	"net/http"
 	"net/http/cookiejar"
+	"net/http/httptest"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/google/go-cmp/cmp"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/caddy-erpsync/caddy-erpsync/outcome"
 )
 
 // BenchmarkCall is the gateway's own part of a call: everything but Caddy's server, the
@@ -60,6 +65,29 @@ func BenchmarkCall(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+func TestHandlersAroundAndTheAccessLineAreToldOfTheCall(t *testing.T) {
+	t.Parallel()
+	g := newGateway(t, apps)
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, tenantPath, strings.NewReader(seedBody))
+	r.Header = g.service()
+	replacer, w := caddy.NewReplacer(), httptest.NewRecorder()
+	r = caddyhttp.PrepareRequest(r, replacer, w, new(caddyhttp.Server))
+	if err := g.h.ServeHTTP(w, r, nil); err != nil || w.Code != http.StatusOK {
+		t.Fatal(w.Code, err)
+	}
+	id := w.Header().Get("ErpSync-Request-Id")
+	const all = "{http.erpsync.app} {http.erpsync.tenant} {http.erpsync.operation} {http.erpsync.outcome} {http.erpsync.reason} {http.erpsync.request_id} {http.erpsync.x} {http.auth.user.id}"
+	if got, want := replacer.ReplaceAll(all, ""), "erp Cust12345 ForceResync ok  "+id+"  https://idp.example#nightly-sync"; got != want {
+		t.Errorf("placeholders: %q, want %q", got, want)
+	}
+	core, logs := observer.New(zap.InfoLevel)
+	zap.New(core).Info("access", zap.Inline((*accessFields)(&call{record: outcome.Record{RequestID: id, Reason: "r", Outcome: outcome.Outcome{Class: outcome.OK}}})))
+	want := map[string]any{"erpsync_outcome": "ok", "erpsync_reason": "r", "erpsync_request_id": id}
+	if diff := cmp.Diff(want, logs.All()[0].ContextMap()); diff != "" {
+		t.Error(diff)
 	}
 }
 

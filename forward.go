@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"github.com/caddy-erpsync/caddy-erpsync/auth"
 	"github.com/caddy-erpsync/caddy-erpsync/guard"
 	"github.com/caddy-erpsync/caddy-erpsync/outcome"
+	"github.com/caddy-erpsync/caddy-erpsync/superoffice"
 )
 
 // forwardedHeaders are the caller's headers that travel: those of the vendor's
@@ -70,11 +72,8 @@ func (c *call) forward() *auth.Refusal {
 func (c *call) send(ctx context.Context) (*http.Response, *auth.Refusal) {
 	connected := false
 	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected = true }})
-	req, err := c.upstreamRequest(traced)
-	if err != nil {
-		return nil, auth.Refuse(auth.Internal, err)
-	}
-	c.record.Upstream = req.URL.Scheme + "://" + req.URL.Host
+	req := c.upstreamRequest(traced)
+	c.record.Upstream = c.api[:len(req.URL.Scheme)+len("://")+len(req.URL.Host)]
 	resp, err := c.h.roundTrip.RoundTrip(req)
 	if connected {
 		c.record.Sends++
@@ -97,31 +96,37 @@ func (c *call) send(ctx context.Context) (*http.Response, *auth.Refusal) {
 // upstreamRequest builds a request from what was understood. None of the
 // caller's is in it but the body's bytes and the listed headers. It has no GetBody, so
 // that no transport repeats it by itself.
-func (c *call) upstreamRequest(ctx context.Context) (*http.Request, error) {
-	target, err := url.Parse(c.api + "/v1/Agents/ErpSync/" + c.path.Operation.String())
-	if err != nil {
-		return nil, err
-	}
-	target.RawQuery = c.selected.Query()
-	header := make(http.Header, len(forwardedHeaders)+4)
+func (c *call) upstreamRequest(ctx context.Context) *http.Request {
+	header := make(http.Header, 8)
 	for _, name := range forwardedHeaders {
 		if values := c.r.Header[name]; len(values) > 0 {
 			header[name] = values[:1:1]
 		}
 	}
-	header["User-Agent"] = []string{"caddy-erpsync"}
+	header["User-Agent"] = userAgent
 	if c.h.Audit.ForwardTrace {
 		propagation.TraceContext{}.Inject(c.r.Context(), propagation.HeaderCarrier(header))
 	}
 	c.owned.Write(header)
-	req := &http.Request{
-		Method: http.MethodPost, URL: target, Host: target.Host, Header: header, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Body: http.NoBody, ContentLength: int64(len(c.body)),
-	}
+	req := new(http.Request).WithContext(ctx)
+	req.Method, req.Proto, req.ProtoMajor, req.ProtoMinor = http.MethodPost, "HTTP/1.1", 1, 1
+	req.URL = operationURL(c.api, c.path.Operation)
+	req.URL.RawQuery = c.selected.Query()
+	req.Host, req.Header, req.Body, req.ContentLength = req.URL.Host, header, http.NoBody, int64(len(c.body))
 	if len(c.body) > 0 {
 		req.Body = io.NopCloser(bytes.NewReader(c.body))
 	}
-	return req.WithContext(ctx), nil
+	return req
+}
+
+var userAgent = []string{"caddy-erpsync"}
+
+// operationURL is where an operation is called. api is the origin and the plain directory of a WebAPI: the
+// environment or the configuration was held to that, so there is nothing to parse.
+func operationURL(api string, op superoffice.Operation) *url.URL {
+	scheme, rest, _ := strings.Cut(api, "://")
+	host, directory, _ := strings.Cut(rest, "/")
+	return &url.URL{Scheme: scheme, Host: host, Path: "/" + directory + "/v1/Agents/ErpSync/" + op.String()}
 }
 
 // amend looks whether the answer says that the call did not run for a reason

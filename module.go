@@ -5,7 +5,6 @@
 package erpsync
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -343,14 +342,6 @@ func instance() string {
 		return ""
 	}
 	return id.String()
-}
-
-// detached is a context of the gateway's own: the caller's leaving does not end
-// it, and nothing that Caddy keeps of the caller's request is in it.
-func detached(timeout time.Duration) (context.Context, context.CancelFunc) {
-	ctx := context.WithValue(context.Background(), caddy.ReplacerCtxKey, caddy.NewEmptyReplacer())
-	ctx = context.WithValue(ctx, caddyhttp.VarsCtxKey, make(map[string]any))
-	return context.WithTimeout(ctx, timeout)
 }
 
 var (

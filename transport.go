@@ -109,7 +109,30 @@ func asking(transport http.RoundTripper) *http.Client {
 type guest struct{ transport http.RoundTripper }
 
 func (g guest) RoundTrip(r *http.Request) (*http.Response, error) {
-	ctx := context.WithValue(r.Context(), caddy.ReplacerCtxKey, caddy.NewEmptyReplacer())
-	ctx = context.WithValue(ctx, caddyhttp.VarsCtxKey, make(map[string]any))
-	return g.transport.RoundTrip(r.WithContext(ctx))
+	return g.transport.RoundTrip(r.WithContext(outgoing{r.Context(), make(map[string]any)}))
+}
+
+// detached is a context of the gateway's own: the caller's leaving does not end
+// it, and nothing that Caddy keeps of the caller's request is in it.
+func detached(timeout time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(outgoing{context.Background(), make(map[string]any)}, timeout)
+}
+
+// outgoing holds what Caddy's transport looks for in the context of a request.
+type outgoing struct {
+	context.Context
+	vars map[string]any // the transport notes an outbound proxy there
+}
+
+// noPlaceholders replaces nothing, and nobody sets anything in it.
+var noPlaceholders = caddy.NewEmptyReplacer()
+
+func (o outgoing) Value(key any) any {
+	switch key {
+	case caddy.ReplacerCtxKey:
+		return noPlaceholders
+	case caddyhttp.VarsCtxKey:
+		return o.vars
+	}
+	return o.Context.Value(key)
 }
