@@ -64,7 +64,6 @@ func (c *call) prove() *auth.Refusal {
 func (c *call) proveAuthorization(value string) *auth.Refusal {
 	scheme, token, _ := strings.Cut(value, " ")
 	token = strings.TrimSpace(token)
-	invalid := auth.Refuse(auth.CredentialInvalid, errors.New("a scheme that is not taken"))
 	var brought auth.Scheme
 	switch strings.ToLower(scheme) {
 	case "bearer":
@@ -82,11 +81,9 @@ func (c *call) proveAuthorization(value string) *auth.Refusal {
 			return auth.Refuse(auth.CrossSite, nil)
 		}
 		brought, value = auth.BroughtBasic, "Basic "+token
-	default:
-		return invalid
 	}
 	if !c.h.SuperOffice.takes(string(brought)) || token == "" || len(token) > 8<<10 {
-		return invalid
+		return auth.Refuse(auth.CredentialInvalid, errors.New("a scheme that is not taken"))
 	}
 	c.brought = auth.Brought{Scheme: brought, Authorization: auth.NewSecret(value)}
 	return c.proveBrought(false)
@@ -94,13 +91,11 @@ func (c *call) proveAuthorization(value string) *auth.Refusal {
 
 func (c *call) proveSession(cookie string, err error) *auth.Refusal {
 	b := c.h.Browser
-	again := auth.Refuse(auth.SignInAgain, err)
-	again.SignIn = b.signInURL()
 	if err != nil {
-		return again
+		return b.again(err)
 	}
 	if c.token, err = b.sessions.Keys.Parse(cookie); err != nil {
-		return again
+		return b.again(nil)
 	}
 	if !c.h.origins.Admits(c.r) {
 		return auth.Refuse(auth.CrossSite, nil)
@@ -113,10 +108,17 @@ func (c *call) proveSession(cookie string, err error) *auth.Refusal {
 	case errors.Is(err, session.ErrUnavailable):
 		return auth.Refuse(auth.SessionUnavailable, err).After(time.Second)
 	case err != nil || c.session.App != b.App:
-		return again
+		return b.again(nil)
 	}
 	c.principal = c.session.Principal()
 	return nil
+}
+
+// again sends a person to sign in.
+func (b *Browser) again(cause error) *auth.Refusal {
+	refusal := auth.Refuse(auth.SignInAgain, cause)
+	refusal.SignIn = b.signInURL()
+	return refusal
 }
 
 func (c *call) proveWebClient(cookie string, err error) *auth.Refusal {

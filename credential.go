@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/caddy-erpsync/caddy-erpsync/auth"
+	"github.com/caddy-erpsync/caddy-erpsync/auth/session"
 	"github.com/caddy-erpsync/caddy-erpsync/auth/systemuser"
 	"github.com/caddy-erpsync/caddy-erpsync/outcome"
 	"github.com/caddy-erpsync/caddy-erpsync/superoffice"
@@ -147,14 +148,20 @@ func (c *call) keep(key string, mint auth.Mint, spent auth.Reason) *auth.Refusal
 }
 
 // sessionBearer takes the signed-in person's own token.
-func (c *call) sessionBearer() *auth.Refusal {
-	b := c.h.Browser
-	s, refusal := b.fresh(c.r.Context(), c.token, c.session, auth.Secret{})
-	c.owned = owned{Credential: auth.Credential{Kind: auth.Bearer, Value: s.Access, Expires: s.AccessExpires}, spent: auth.SignInAgain, renew: func(ctx context.Context, _ bool) (auth.Credential, *auth.Refusal) {
-		next, refusal := b.fresh(ctx, c.token, s, s.Access)
-		return auth.Credential{Kind: auth.Bearer, Owner: auth.AsUser, Value: next.Access, Expires: next.AccessExpires}, refusal
-	}}
+func (c *call) sessionBearer() (refusal *auth.Refusal) {
+	c.session, refusal = c.h.Browser.fresh(c.r.Context(), c.token, c.session, auth.Secret{})
+	c.owned = owned{Credential: bearer(c.session), spent: auth.SignInAgain, renew: c.renewSession}
 	return refusal
+}
+
+// renewSession renews the token that SuperOffice did not take.
+func (c *call) renewSession(ctx context.Context, _ bool) (auth.Credential, *auth.Refusal) {
+	next, refusal := c.h.Browser.fresh(ctx, c.token, c.session, c.session.Access)
+	return bearer(next), refusal
+}
+
+func bearer(s session.Session) auth.Credential {
+	return auth.Credential{Kind: auth.Bearer, Owner: auth.AsUser, Value: s.Access, Expires: s.AccessExpires}
 }
 
 // swapAgain asks for the Bearer of the caller's SuperOffice session once more.

@@ -216,25 +216,26 @@ func (c *call) beginKeyed(key string) (refusal *auth.Refusal) {
 
 // alone makes sure that the same call is not running already, here or at another gateway.
 func (c *call) alone() *auth.Refusal {
-	a := c.arguments
+	a, id := c.arguments, c.record.RequestID
 	name := auth.Key("running", string(c.principal.Tenant), c.path.Operation.String(), strconv.Itoa(int(a.Connection)), a.ActorType, c.keysSum)
-	// Whoever has the others' word takes this gateway's own too, which holds when the store does not.
-	lockers := []lease.Locker{c.h.common.locker, &c.h.common.own}
-	if c.h.common.alone {
-		lockers = lockers[1:]
-	}
-	for _, locker := range lockers {
-		release, current, err := lease.Hold(c.r.Context(), locker, name, c.record.RequestID)
+	running := func(other string) *auth.Refusal { return auth.Refuse(auth.CallRunning, nil).After(5 * time.Second).Of(other) }
+	if !c.h.common.alone {
+		release, current, err := lease.Hold(c.r.Context(), c.h.common.locker, name, id)
 		switch {
 		case err != nil:
 			// To refuse every call because the others cannot be asked would be worse.
-			c.h.logger.Warn("other gateways cannot be asked whether the same call is running", zap.String("request_id", c.record.RequestID), zap.Error(err))
-			continue
-		case current != c.record.RequestID:
-			return auth.Refuse(auth.CallRunning, nil).After(5 * time.Second).Of(current)
+			c.h.logger.Warn("other gateways cannot be asked whether the same call is running", zap.String("request_id", id), zap.Error(err))
+		case current != id:
+			return running(current)
+		default:
+			c.leave = append(c.leave, release)
 		}
-		c.leave = append(c.leave, release)
 	}
+	// Whoever has the others' word takes this gateway's own too, which holds when the store does not.
+	if other := c.h.common.running.Begin(name, id); other != "" {
+		return running(other)
+	}
+	c.leave = append(c.leave, func() { c.h.common.running.End(name) })
 	return nil
 }
 

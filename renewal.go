@@ -18,19 +18,33 @@ import (
 // its life where that is shorter.
 const renewAhead = time.Minute
 
+// usable tells that the session's token can be used and is not the one that was refused.
+func usable(s session.Session, refused auth.Secret) bool {
+	return time.Now().Before(s.AccessExpires) && (refused.IsZero() || !s.Access.Equal(refused.Reveal()))
+}
+
+// good tells that the session's token need not be renewed either.
+func good(s session.Session, refused auth.Secret) bool {
+	return usable(s, refused) && time.Now().Before(s.RenewAt(renewAhead))
+}
+
 // fresh gives the session with a token that can be used: its own while that is
-// good and not the refused one, or one that is renewed once for all who wait, here and at
-// the other gateways.
+// good and not the refused one, or one that is renewed.
 func (b *Browser) fresh(ctx context.Context, token session.Token, s session.Session, refused auth.Secret) (session.Session, *auth.Refusal) {
-	usable := func(s session.Session) bool {
-		return time.Now().Before(s.AccessExpires) && !s.Access.Equal(refused.Reveal())
-	}
-	good := func(s session.Session) bool { return usable(s) && time.Now().Before(s.RenewAt(renewAhead)) }
-	place := token.Place()
-	if good(s) || usable(s) && b.failures.Waits(string(place[:])) {
+	if good(s, refused) {
 		return s, nil
 	}
-	if !usable(s) && b.failures.Waits(string(place[:])) {
+	return b.renewed(ctx, token, s, refused)
+}
+
+// renewed gives the session with a token that is renewed once for all who wait, here and at
+// the other gateways.
+func (b *Browser) renewed(ctx context.Context, token session.Token, s session.Session, refused auth.Secret) (session.Session, *auth.Refusal) {
+	place, usableNow := token.Place(), usable(s, refused)
+	if b.failures.Waits(string(place[:])) {
+		if usableNow {
+			return s, nil
+		}
 		return s, auth.Refuse(auth.CredentialUnavailable, errors.New("SuperID renewed nothing a moment ago")).After(2 * time.Second)
 	}
 	done := b.renewals.DoChan(string(place[:]), func() (any, error) {
@@ -39,7 +53,7 @@ func (b *Browser) fresh(ctx context.Context, token session.Token, s session.Sess
 		renewed, err := session.Session{}, context.DeadlineExceeded
 		lease.Do(ctx, b.h.common.locker, auth.Key("session", string(place[:])), func(ctx context.Context) bool {
 			stored, loadErr := b.sessions.Load(ctx, token)
-			if errors.Is(loadErr, session.ErrNotFound) || loadErr == nil && good(stored) {
+			if errors.Is(loadErr, session.ErrNotFound) || loadErr == nil && good(stored, refused) {
 				renewed, err = stored, loadErr
 				return true
 			}
@@ -47,13 +61,13 @@ func (b *Browser) fresh(ctx context.Context, token session.Token, s session.Sess
 		}, func(ctx context.Context) {
 			auth.Persist(ctx, func() bool {
 				renewed, err = b.renew(ctx, token)
-				return err == nil || usable(s) || fatal(err)
+				return err == nil || usable(s, refused) || fatal(err)
 			})
 		})
 		b.failures.Told(string(place[:]), err == nil)
 		return renewed, err
 	})
-	if usable(s) {
+	if usableNow {
 		return s, nil // the renewal goes on beside the call
 	}
 	select {
@@ -63,9 +77,7 @@ func (b *Browser) fresh(ctx context.Context, token session.Token, s session.Sess
 		case result.Err == nil:
 			return renewed, nil
 		case fatal(result.Err):
-			refusal := auth.Refuse(auth.SignInAgain, result.Err)
-			refusal.SignIn = b.signInURL()
-			return s, refusal
+			return s, b.again(result.Err)
 		}
 		return s, auth.Refuse(auth.CredentialUnavailable, result.Err).After(2 * time.Second)
 	case <-ctx.Done():

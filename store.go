@@ -89,7 +89,7 @@ type common struct {
 	credentials *auth.Keeper
 	meter       guard.Meter
 	ledger      outcome.Ledger
-	own         lease.Memory // of this process
+	running     guard.Running
 	locker      lease.Locker // of all gateways
 	shelf       auth.Shelf   // likewise
 	alone       bool         // there is no other gateway

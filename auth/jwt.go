@@ -65,7 +65,7 @@ type Issuer struct {
 	config IssuerConfig
 	parser *jwt.Parser
 
-	mu     sync.Mutex
+	mu     sync.RWMutex
 	proven map[[sha256.Size]byte]provenToken
 }
 
@@ -148,30 +148,43 @@ func (c *claims) text(fixed Fixed) string {
 // refusal is CredentialInvalid, except that keys that cannot be had are ProofUnavailable.
 func (i *Issuer) Prove(ctx context.Context, token string) (Principal, *Refusal) {
 	digest := sha256.Sum256([]byte(token))
-	now := time.Now
+	if principal, ok := i.recall(digest); ok {
+		return principal, nil
+	}
+	return i.prove(ctx, token, digest)
+}
+
+func (i *Issuer) now() time.Time {
 	if i.config.Now != nil {
-		now = i.config.Now
+		return i.config.Now()
+	}
+	return time.Now()
+}
+
+// recall gives what the token of that digest proved to this issuer a moment ago.
+func (i *Issuer) recall(digest [sha256.Size]byte) (Principal, bool) {
+	i.mu.RLock()
+	known, ok := i.proven[digest]
+	i.mu.RUnlock()
+	return known.principal, ok && i.now().Before(known.until)
+}
+
+func (i *Issuer) prove(ctx context.Context, token string, digest [sha256.Size]byte) (Principal, *Refusal) {
+	principal, expires, refusal := i.verify(ctx, token)
+	if refusal != nil {
+		return principal, refusal
+	}
+	until := i.now().Add(provenAge)
+	if expires.Before(until) {
+		until = expires
 	}
 	i.mu.Lock()
-	known, ok := i.proven[digest]
-	i.mu.Unlock()
-	if ok && now().Before(known.until) {
-		return known.principal, nil
+	defer i.mu.Unlock()
+	if len(i.proven) >= maxProven {
+		clear(i.proven)
 	}
-	principal, expires, refusal := i.verify(ctx, token)
-	if refusal == nil {
-		until := now().Add(provenAge)
-		if expires.Before(until) {
-			until = expires
-		}
-		i.mu.Lock()
-		if len(i.proven) >= maxProven {
-			clear(i.proven)
-		}
-		i.proven[digest] = provenToken{principal, until}
-		i.mu.Unlock()
-	}
-	return principal, refusal
+	i.proven[digest] = provenToken{principal, until}
+	return principal, nil
 }
 
 func (i *Issuer) verify(ctx context.Context, token string) (Principal, time.Time, *Refusal) {
@@ -224,19 +237,26 @@ func describeJWT(err error) error {
 // Issuers finds the issuer that a token says it is of.
 type Issuers map[string]*Issuer
 
-// Prove reads the token's unproved iss to choose the issuer, and lets that one prove everything.
+// Prove reads the token's unproved iss to choose the issuer, and lets that one prove everything. A token
+// that one of them proved a moment ago is not read again.
 func (all Issuers) Prove(ctx context.Context, token string) (Principal, *Refusal) {
+	if len(token) > maxJWT {
+		return Principal{}, Refuse(CredentialInvalid, errors.New("jwt: too long"))
+	}
+	digest := sha256.Sum256([]byte(token))
+	for _, issuer := range all {
+		if principal, ok := issuer.recall(digest); ok {
+			return principal, nil
+		}
+	}
 	issuer := all[unprovedIssuer(token)]
 	if issuer == nil {
 		return Principal{}, Refuse(CredentialInvalid, errors.New("jwt: of no issuer that is configured"))
 	}
-	return issuer.Prove(ctx, token)
+	return issuer.prove(ctx, token, digest)
 }
 
 func unprovedIssuer(token string) string {
-	if len(token) > maxJWT {
-		return ""
-	}
 	_, rest, ok := strings.Cut(token, ".")
 	payload, _, ok2 := strings.Cut(rest, ".")
 	if !ok || !ok2 {

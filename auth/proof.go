@@ -142,14 +142,13 @@ func (p *Prover) Forget(api string, brought Brought, swap bool) {
 
 // digest names a tuple: parts with their lengths, so that no two tuples share a name.
 func digest(parts ...string) string {
-	h := sha256.New()
-	var size [8]byte
+	tuple := make([]byte, 0, 512)
 	for _, part := range parts {
-		binary.BigEndian.PutUint64(size[:], uint64(len(part)))
-		h.Write(size[:])
-		h.Write([]byte(part))
+		tuple = binary.BigEndian.AppendUint64(tuple, uint64(len(part)))
+		tuple = append(tuple, part...)
 	}
-	return string(h.Sum(nil))
+	sum := sha256.Sum256(tuple)
+	return string(sum[:])
 }
 
 func (p *Prover) remember(at lookup, proof Proof, refusal *Refusal) remembered {
