@@ -218,7 +218,9 @@ func (c *call) beginKeyed(key string) (refusal *auth.Refusal) {
 func (c *call) alone() *auth.Refusal {
 	a, id := c.arguments, c.record.RequestID
 	name := auth.Key("running", string(c.principal.Tenant), c.path.Operation.String(), strconv.Itoa(int(a.Connection)), a.ActorType, c.keysSum)
-	running := func(other string) *auth.Refusal { return auth.Refuse(auth.CallRunning, nil).After(5 * time.Second).Of(other) }
+	running := func(other string) *auth.Refusal {
+		return auth.Refuse(auth.CallRunning, nil).After(5 * time.Second).Of(other)
+	}
 	if !c.h.common.alone {
 		release, current, err := lease.Hold(c.r.Context(), c.h.common.locker, name, id)
 		switch {

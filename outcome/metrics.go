@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -21,6 +22,49 @@ type Metrics struct {
 	up       *prometheus.GaugeVec
 	tenants  *prometheus.CounterVec
 	consents *consents
+
+	ofKind   series[kindOfCall, callSeries]
+	ofTenant series[string, tenantSeries]
+	sending  series[superoffice.Operation, prometheus.Gauge]
+}
+
+// kindOfCall is what calls are counted by, callSeries what counts them; outcomes and duration are nil
+// where there is no outcome.
+type kindOfCall struct {
+	operation        superoffice.Operation
+	decision, reason string
+	class            Class
+}
+
+type callSeries struct {
+	requests, outcomes prometheus.Counter
+	duration           prometheus.Observer
+}
+
+type tenantSeries struct{ succeeded, failed prometheus.Counter }
+
+// series keeps what was found by its labels: finding costs several times what counting does. It
+// grows as the metrics themselves do.
+type series[K comparable, S any] struct {
+	mu    sync.RWMutex
+	found map[K]S
+}
+
+func (s *series[K, S]) of(key K, find func(K) S) S {
+	s.mu.RLock()
+	known, ok := s.found[key]
+	s.mu.RUnlock()
+	if ok {
+		return known
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.found == nil {
+		s.found = make(map[K]S)
+	}
+	known = find(key)
+	s.found[key] = known
+	return known
 }
 
 // Kind is what was renewed. The list is closed: it is a label.
@@ -112,7 +156,7 @@ func take[C prometheus.Collector](registry prometheus.Registerer, collector *C) 
 
 // Sending counts a call as in flight until the function that it returns is called.
 func (m *Metrics) Sending(op superoffice.Operation) func() {
-	gauge := m.inFlight.WithLabelValues(op.String())
+	gauge := m.sending.of(op, func(op superoffice.Operation) prometheus.Gauge { return m.inFlight.WithLabelValues(op.String()) })
 	gauge.Inc()
 	return gauge.Dec
 }
@@ -152,19 +196,33 @@ func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f
 
 // Count counts a call that is over.
 func (m *Metrics) Count(r *Record) {
-	operation := r.Operation.String()
-	m.requests.WithLabelValues(operation, r.Decision, r.Reason).Inc()
+	calls := m.ofKind.of(kindOfCall{r.Operation, r.Decision, r.Reason, r.Outcome.Class}, m.findKind)
+	calls.requests.Inc()
 	if r.Outcome.Class != "" {
-		m.outcomes.WithLabelValues(operation, string(r.Outcome.Class)).Inc()
-		m.duration.WithLabelValues(operation, string(r.Outcome.Class)).Observe(r.Duration.Seconds())
+		calls.outcomes.Inc()
+		calls.duration.Observe(r.Duration.Seconds())
 	}
 	if r.Granted {
-		// Both series begin together, so that one which never counts is zero and not absent.
-		succeeded, failed := m.tenants.WithLabelValues(r.Tenant, "succeeded"), m.tenants.WithLabelValues(r.Tenant, "failed")
+		tenant := m.ofTenant.of(r.Tenant, m.findTenant)
 		if r.Outcome.Class.Succeeded() {
-			succeeded.Inc()
+			tenant.succeeded.Inc()
 		} else {
-			failed.Inc()
+			tenant.failed.Inc()
 		}
 	}
+}
+
+func (m *Metrics) findKind(kind kindOfCall) (s callSeries) {
+	operation := kind.operation.String()
+	s.requests = m.requests.WithLabelValues(operation, kind.decision, kind.reason)
+	if kind.class != "" {
+		s.outcomes = m.outcomes.WithLabelValues(operation, string(kind.class))
+		s.duration = m.duration.WithLabelValues(operation, string(kind.class))
+	}
+	return s
+}
+
+// findTenant begins both series together, so that one which never counts is zero and not absent.
+func (m *Metrics) findTenant(tenant string) tenantSeries {
+	return tenantSeries{m.tenants.WithLabelValues(tenant, "succeeded"), m.tenants.WithLabelValues(tenant, "failed")}
 }

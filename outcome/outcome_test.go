@@ -11,10 +11,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf16"
 
 	"github.com/andybalholm/brotli"
 	"github.com/klauspost/compress/zstd"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/caddy-erpsync/caddy-erpsync/superoffice"
 )
@@ -273,5 +275,18 @@ func BenchmarkTap(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+func BenchmarkCount(b *testing.B) {
+	m, err := NewMetrics(prometheus.NewRegistry())
+	if err != nil {
+		b.Fatal(err)
+	}
+	r := Record{Operation: superoffice.ForceResync, Tenant: "Cust12345", Decision: "allowed", Granted: true, Outcome: Outcome{Class: OK}, Duration: time.Millisecond}
+	b.ReportAllocs()
+	for b.Loop() {
+		m.Sending(r.Operation)()
+		m.Count(&r)
 	}
 }
