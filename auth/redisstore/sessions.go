@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"context"
+	"iter"
 	"strconv"
 	"strings"
 	"time"
@@ -153,10 +154,10 @@ func (s *Store) Revoke(ctx context.Context, scope session.Place, keep time.Durat
 }
 
 // Marks tells of revocations as session.Store says.
-func (s *Store) Marks(ctx context.Context, scopes ...session.Place) (string, error) {
-	keys := make([]string, len(scopes))
-	for i, scope := range scopes {
-		keys[i] = s.revokedPrefix() + string(scope[:])
+func (s *Store) Marks(ctx context.Context, scopes iter.Seq[session.Place]) (string, error) {
+	var keys []string
+	for scope := range scopes {
+		keys = append(keys, s.revokedPrefix()+string(scope[:]))
 	}
 	values, err := s.client.MGet(ctx, keys...).Result()
 	if err := s.told(ctx, err); err != nil {

@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"sync"
@@ -152,17 +153,19 @@ func (m *Memory) Revoke(_ context.Context, scope Place, keep time.Duration) erro
 }
 
 // Marks tells of revocations as Store says.
-func (m *Memory) Marks(_ context.Context, scopes ...Place) (string, error) {
+func (m *Memory) Marks(_ context.Context, scopes iter.Seq[Place]) (string, error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	if len(m.revoked) == 0 {
 		return "", nil
 	}
 	var marks []string
-	for i, scope := range scopes {
+	i := 0
+	for scope := range scopes {
 		if r, ok := m.revoked[scope]; ok {
 			marks = append(marks, fmt.Sprint(i, " ", r.at.UnixNano()))
 		}
+		i++
 	}
 	return strings.Join(marks, ","), nil
 }

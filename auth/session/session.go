@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"iter"
 	"time"
 
 	"github.com/caddy-erpsync/caddy-erpsync/auth"
@@ -87,8 +88,8 @@ type Store interface {
 	// how long that has to be remembered: as long as such a record can live.
 	Revoke(ctx context.Context, scope Place, keep time.Duration) error
 	// Marks tells when the scopes were revoked last, in a text that is another after each revocation; ""
-	// while none was.
-	Marks(ctx context.Context, scopes ...Place) (string, error)
+	// while none was. The scopes are not asked for where nothing at all was revoked.
+	Marks(ctx context.Context, scopes iter.Seq[Place]) (string, error)
 }
 
 // Defaults of a session's lifetime.
@@ -207,14 +208,16 @@ func (m *Manager) RevokePerson(ctx context.Context, tenant superoffice.Tenant, u
 // Mark is a text that changes whenever the app, the tenant or, unless upn is "", the person is revoked. What
 // was made under another mark is not to be used any more.
 func (m *Manager) Mark(ctx context.Context, app string, tenant superoffice.Tenant, upn string) (string, error) {
-	scopes := []Place{appScope(app)}
-	if tenant != superoffice.Onsite {
-		scopes = append(scopes, tenantScope(string(tenant)))
-	}
-	if upn != "" {
-		scopes = append(scopes, m.Keys.personScopes(string(tenant), upn)...)
-	}
-	return m.Store.Marks(ctx, scopes...)
+	return m.Store.Marks(ctx, func(yield func(Place) bool) {
+		if !yield(appScope(app)) || tenant != superoffice.Onsite && !yield(tenantScope(string(tenant))) || upn == "" {
+			return
+		}
+		for _, scope := range m.Keys.personScopes(string(tenant), upn) {
+			if !yield(scope) {
+				return
+			}
+		}
+	})
 }
 
 func (m *Manager) revoke(ctx context.Context, scopes ...Place) error {
