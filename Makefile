@@ -3,10 +3,15 @@ GO    ?= go
 TOOL   = $(GO) tool -modfile=tools/go.mod
 FUZZ  ?= 30s
 
-.PHONY: test lint fuzz bench setup fmt
+.PHONY: test allocations lint fuzz bench setup fmt
 
 test: setup
 	$(GO) test -race -count=1 -timeout 20m ./...
+	$(GO) test -count=1 -run TestNoStageAllocatesMoreThanIsStored .
+
+# allocations stores what the stages allocate now. Say in the commit why it is more.
+allocations:
+	$(GO) test -count=1 -run TestNoStageAllocatesMoreThanIsStored -update .
 
 # setup installs what the tests use beside Go. On a machine that has it all it does nothing.
 setup:
