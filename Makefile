@@ -36,7 +36,7 @@ fuzz:
 	$(GO) test -run '^$$' -fuzz FuzzReadTenants -fuzztime $(FUZZ) ./internal/operator
 	$(GO) test -run '^$$' -fuzz FuzzCaddyfile -fuzztime $(FUZZ) .
 
-# bench measures the whole path beside a plain proxy, and the stages. See docs/performance.md.
+# bench measures the whole path beside a plain proxy, and the stages, and writes the tables of docs/performance.md.
+BENCH ?= -write docs/performance.md
 bench:
-	$(GO) run ./bench
-	$(GO) test -run '^$$' -bench . -benchmem ./...
+	$(GO) run ./bench $(BENCH)

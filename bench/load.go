@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -13,10 +15,17 @@ import (
 	"time"
 )
 
+// caller is what one of those who call sends.
+type caller struct {
+	Path   string
+	Header http.Header
+}
+
 // loadJob is what the load process is to do; Rate 0 is as fast as it goes.
 type loadJob struct {
 	URL, Host   string
-	Header      http.Header
+	CallersFile string // a JSON list of callers, who call in turn
+	Each        bool   // each caller calls once, and no more
 	Want        int
 	HTTP2       bool
 	Connections int
@@ -30,9 +39,20 @@ type loadResult struct {
 	P50, P99      float64 // microseconds
 }
 
+// stride takes callers in an order that no cache likes; it is a prime.
+const stride = 7919
+
 func runLoad(in io.Reader, out io.Writer) error {
 	var job loadJob
 	if err := json.NewDecoder(in).Decode(&job); err != nil {
+		return err
+	}
+	raw, err := os.ReadFile(filepath.Clean(job.CallersFile))
+	if err != nil {
+		return err
+	}
+	var callers []caller
+	if err := json.Unmarshal(raw, &callers); err != nil {
 		return err
 	}
 	transport := &http.Transport{MaxIdleConnsPerHost: job.Connections, MaxConnsPerHost: job.Connections, DisableCompression: true, Protocols: new(http.Protocols)}
@@ -57,7 +77,7 @@ func runLoad(in io.Reader, out io.Writer) error {
 			}
 		}()
 	}
-	var keys atomic.Int32
+	var numbers atomic.Int32
 	var mu sync.Mutex
 	var result loadResult
 	var all []time.Duration
@@ -68,7 +88,12 @@ func runLoad(in io.Reader, out io.Writer) error {
 			requests, bad := 0, 0
 			for {
 				start := time.Now()
-				if job.Rate > 0 {
+				n := int(numbers.Add(1))
+				if job.Each {
+					if n > len(callers) {
+						break
+					}
+				} else if job.Rate > 0 {
 					var ok bool
 					if start, ok = <-due; !ok {
 						break
@@ -76,10 +101,14 @@ func runLoad(in io.Reader, out io.Writer) error {
 				} else if !start.Before(end) {
 					break
 				}
+				which := n % len(callers)
+				if !job.Each {
+					which = n * stride % len(callers)
+				}
 				// Each call is one of its own: the same one twice at once would be refused.
-				body := fmt.Sprintf(`{"ErpConnectionId":612,"InternalKeyIds":[386,%d]}`, 1000+keys.Add(1))
+				body := fmt.Sprintf(`{"ErpConnectionId":612,"InternalKeyIds":[386,%d]}`, 1000+n)
 				requests++
-				if !ask(transport, job, body) {
+				if !ask(transport, job, callers[which], body) {
 					bad++
 				}
 				took = append(took, time.Since(start))
@@ -100,13 +129,13 @@ func runLoad(in io.Reader, out io.Writer) error {
 	return json.NewEncoder(out).Encode(result)
 }
 
-func ask(transport *http.Transport, job loadJob, body string) bool {
-	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, job.URL, strings.NewReader(body))
+func ask(transport *http.Transport, job loadJob, who caller, body string) bool {
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, job.URL+who.Path, strings.NewReader(body))
 	if err != nil {
 		return false
 	}
 	req.Host = job.Host
-	for name, values := range job.Header {
+	for name, values := range who.Header {
 		req.Header[name] = values
 	}
 	req.Header.Set("Content-Type", "application/json; charset=utf-8")

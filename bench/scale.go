@@ -1,0 +1,199 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// measuredCallers is how many of many sessions and tenants call.
+const (
+	measuredCallers = 20_000
+	measuredTenants = 1000
+)
+
+// crowd is a gateway with tenants and sessions, few or many.
+type crowd struct {
+	process  process
+	callers  []caller // people with a session
+	services []caller
+	bytes    float64 // for each session, of the gateway's heap
+}
+
+// measureScale measures one tenant and session beside many, in each store. The gateways are the module's test
+// binary, which alone reaches the store of a running handler; it has the same handler and the same Caddy.
+func measureScale(r *room) (s section, err error) {
+	binary := filepath.Join(r.dir, "gateway")
+	if out, err := exec.CommandContext(r.ctx, "go", "test", "-c", "-o", binary, ".").CombinedOutput(); err != nil { //nolint:gosec // our own program
+		return s, fmt.Errorf("%w: %s", err, out)
+	}
+	one, err := r.crowd(binary, "", 1, 1)
+	if err != nil {
+		return s, err
+	}
+	defer one.process.stop()
+	many, err := r.crowd(binary, "", r.tenants, r.sessions)
+	if err != nil {
+		return s, err
+	}
+	defer many.process.stop()
+	crowdName := fmt.Sprintf("%d tenants, %d sessions", r.tenants, r.sessions)
+	ways := []way{
+		{name: "memory: session, one tenant, one session", process: one.process, callers: one.callers, want: http.StatusOK},
+		{name: "memory: session, " + crowdName, beside: "memory: session, one tenant, one session", process: many.process, callers: many.callers, want: http.StatusOK, times: 2},
+		{name: "memory: JWT, one tenant, one session", process: one.process, callers: one.services, want: http.StatusOK},
+		{name: "memory: JWT, " + crowdName, beside: "memory: JWT, one tenant, one session", process: many.process, callers: many.services, want: http.StatusOK, times: 2, each: true},
+	}
+	bytesInRedis := 0.0
+	if _, missing := exec.LookPath("redis-server"); missing == nil && r.wants("Redis") {
+		// Two servers, so that the one session has a Redis of its own.
+		var few, full crowd
+		var stores [2]redisStore
+		for i := range stores {
+			if stores[i], err = r.startRedis(); err != nil {
+				return s, err
+			}
+			defer stores[i].process.stop()
+		}
+		if few, err = r.crowd(binary, stores[0].option, 1, 1); err != nil {
+			return s, err
+		}
+		defer few.process.stop()
+		if full, err = r.crowd(binary, stores[1].option, r.tenants, r.sessions); err != nil {
+			return s, err
+		}
+		defer full.process.stop()
+		if bytesInRedis, err = stores[1].used(r); err != nil {
+			return s, err
+		}
+		bytesInRedis /= float64(r.sessions)
+		ways = append(ways, way{name: "Redis: session, one tenant, one session", process: few.process, callers: few.callers, want: http.StatusOK},
+			way{name: "Redis: session, " + crowdName, beside: "Redis: session, one tenant, one session", process: full.process, callers: full.callers, want: http.StatusOK})
+	}
+	all, ways, err := r.measureWays(ways)
+	if err != nil {
+		return s, err
+	}
+	s.head = []string{"way", "CPU µs/request, all rounds", "× one of each", "its rounds", "requests/s, 32 connections", "p50 / p99 µs at 1000/s"}
+	for _, w := range ways {
+		beside, spread := "", []string{}
+		if w.beside != "" {
+			beside = fmt.Sprintf("%.2f", all.whole(w.name)/all.whole(w.beside))
+		}
+		for _, f := range all[w.name] {
+			spread = append(spread, fmt.Sprintf("%.0f", f.cpu))
+		}
+		s = s.row(w.name, fmt.Sprintf("%.0f", all.whole(w.name)), beside, strings.Join(spread, " "), fmt.Sprintf("%.0f", all.median(w.name, func(f figures) float64 { return f.rps })),
+			fmt.Sprintf("%.0f / %.0f", all.median(w.name, func(f figures) float64 { return f.p50 }), all.median(w.name, p99)))
+		if w.beside == "" {
+			continue
+		}
+		g := atMost(4, "CPU beside one of each, "+w.name, all.whole(w.name)/all.whole(w.beside), 1.1, "%.2f ×")
+		if w.process.pid != many.process.pid {
+			g.bound = "" // Redis is told and not judged
+		}
+		s.goals = append(s.goals, g)
+	}
+	s.goals = append(s.goals, atMost(4, fmt.Sprintf("memory of a session in the memory store, among %d", r.sessions), many.bytes, 1024, "%.0f bytes"))
+	if bytesInRedis > 0 {
+		s.goals = append(s.goals, goal{number: 4, what: "memory of a session in Redis (used_memory)", measured: fmt.Sprintf("%.0f bytes", bytesInRedis)})
+	}
+	return s, nil
+}
+
+// crowd starts a gateway and fills it.
+func (r *room) crowd(binary, store string, tenants, sessions int) (c crowd, err error) {
+	addr, err := freeAddr()
+	if err != nil {
+		return c, err
+	}
+	admin, err := freeAddr()
+	if err != nil {
+		return c, err
+	}
+	name := r.name("crowd")
+	var grants []map[string]any
+	for i := range tenants {
+		grants = append(grants, map[string]any{"tenant": fmt.Sprintf("Cust%d", 10000+i), "name": fmt.Sprintf("Customer %d", i), "connections": []any{612, "crm"}, "system_token": fmt.Sprintf("App-%020d", i)})
+	}
+	file, err := r.write(name+"-tenants", map[string]any{"tenants": grants})
+	if err != nil {
+		return c, err
+	}
+	caddyfile := filepath.Join(r.dir, name+".Caddyfile")
+	config := gatewayConfig{environment: "http://" + r.upstream, tenantsFile: file, store: store}
+	if err := os.WriteFile(caddyfile, []byte(config.caddyfile(r, name, siteAt(addr), admin)), 0o600); err != nil {
+		return c, err
+	}
+	out := filepath.Join(r.dir, name+".out")
+	job, err := json.Marshal(map[string]any{"Caddyfile": caddyfile, "API": "http://" + r.upstream, "Tenants": tenants, "Sessions": sessions, "Callers": min(measuredCallers, sessions), "Out": out})
+	if err != nil {
+		return c, err
+	}
+	began := time.Now()
+	if c.process, err = start(r.ctx, r.dir, addr, append(r.home(), "ERPSYNC_BENCH_GATEWAY="+string(job)), binary); err != nil {
+		return c, err
+	}
+	c.process.admin = admin
+	var told struct {
+		Callers         []caller
+		BytesPerSession float64
+	}
+	for deadline := time.Now().Add(10 * time.Minute); ; time.Sleep(100 * time.Millisecond) {
+		raw, err := os.ReadFile(filepath.Clean(out))
+		if err == nil {
+			if err := json.Unmarshal(raw, &told); err != nil {
+				return c, err
+			}
+			break
+		}
+		if _, gone := c.process.cpuTime(); gone != nil || r.ctx.Err() != nil || time.Now().After(deadline) {
+			log, _ := os.ReadFile(c.process.logFile)
+			return c, errors.Join(r.ctx.Err(), fmt.Errorf("the gateway was not filled: %s", log))
+		}
+	}
+	fmt.Fprintf(os.Stderr, "%d sessions of %d tenants began in %s\n", sessions, tenants, time.Since(began).Round(time.Second))
+	c.callers, c.bytes = told.Callers, told.BytesPerSession
+	for i := range min(tenants, measuredTenants) {
+		tenant := fmt.Sprintf("Cust%d", 10000+i*max(tenants/measuredTenants, 1))
+		c.services = append(c.services, r.service(tenant, tenant))
+	}
+	return c, nil
+}
+
+// redisStore is a Redis of the bench's own, without persistence.
+type redisStore struct {
+	process process
+	option  string // for the Caddyfile
+}
+
+func (r *room) startRedis() (s redisStore, err error) {
+	addr, err := freeAddr()
+	if err != nil {
+		return s, err
+	}
+	s.process, err = start(r.ctx, r.dir, addr, nil, "redis-server", "--port", portOf(addr), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", r.dir)
+	s.option = "store redis {\n\t\t\taddress " + addr + "\n\t\t}"
+	return s, err
+}
+
+// used is what the Redis says that its data takes, in bytes.
+func (s redisStore) used(r *room) (float64, error) {
+	client := redis.NewClient(&redis.Options{Addr: s.process.addr})
+	defer client.Close()
+	info, err := client.InfoMap(r.ctx, "memory").Result()
+	if err != nil {
+		return 0, err
+	}
+	var bytes float64
+	_, err = fmt.Sscan(info["Memory"]["used_memory"], &bytes)
+	return bytes, err
+}

@@ -1,0 +1,231 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// way is one way through one process.
+type way struct {
+	name    string
+	beside  string // the way that it is compared with; "": none
+	process process
+	callers []caller
+	want    int
+	h2      bool
+	times   int  // how many times as long it is measured; 0: once
+	each    bool // every caller calls once before each measurement: proofs of tokens are kept for 30 s
+
+	file string // the callers, for the load
+}
+
+// connections is how many connections the load has.
+const connections = 32
+
+// figures are what one measurement gave.
+type figures struct {
+	cpu, rps float64 // microseconds for each request, and requests per second, at 32 connections
+	p50, p99 float64 // microseconds at a fixed 1000 requests per second
+	requests int     // that cpu was told from
+}
+
+func cpu(f figures) float64 { return f.cpu }
+func p99(f figures) float64 { return f.p99 }
+
+// rounds are the figures of each round, by way.
+type rounds map[string][]figures
+
+// measureWays measures all ways in turn, round after round, so that what the machine does to one it does to all.
+func (r *room) measureWays(ways []way) (rounds, []way, error) {
+	ways = r.chosen(ways)
+	for i := range ways {
+		w := &ways[i]
+		var err error
+		if w.file, err = r.write(r.name("callers"), w.callers); err != nil {
+			return nil, nil, err
+		}
+		// Hosts are asked for and tickets minted before any clock starts.
+		if _, err := r.load(*w, loadJob{Connections: connections, Each: true}); err != nil {
+			return nil, nil, fmt.Errorf("%s: %w", w.name, err)
+		}
+	}
+	if r.profiles != "" {
+		for _, w := range ways {
+			if err := r.profile(w); err != nil {
+				return nil, nil, fmt.Errorf("%s: %w", w.name, err)
+			}
+		}
+	}
+	all := make(rounds)
+	for round := range r.rounds {
+		for _, w := range ways {
+			f, err := r.measureWay(w)
+			if err != nil {
+				return nil, nil, fmt.Errorf("%s: %w", w.name, err)
+			}
+			if round > 0 || r.rounds == 1 {
+				all[w.name] = append(all[w.name], f)
+			}
+			fmt.Fprintf(os.Stderr, "round %d  %-52s %6.1f µs  %6.0f rps  p99 %6.0f µs\n", round, w.name, f.cpu, f.rps, f.p99)
+		}
+	}
+	return all, ways, nil
+}
+
+// wants tells whether -only lets ways of this kind be.
+func (r *room) wants(kind string) bool {
+	return len(r.only) == 0 || slices.ContainsFunc(r.only, func(o string) bool { return strings.Contains(o, kind) })
+}
+
+// chosen leaves the ways that -only names, and those that they are compared with.
+func (r *room) chosen(ways []way) []way {
+	if len(r.only) == 0 {
+		return ways
+	}
+	keep := make(map[string]bool)
+	for _, w := range slices.Backward(ways) {
+		if keep[w.name] || slices.ContainsFunc(r.only, func(o string) bool { return strings.Contains(w.name, o) }) {
+			keep[w.name], keep[w.beside] = true, true
+		}
+	}
+	return slices.DeleteFunc(ways, func(w way) bool { return !keep[w.name] })
+}
+
+// measureWay measures one way: saturated for CPU, then at a fixed rate for latencies.
+func (r *room) measureWay(w way) (f figures, err error) {
+	// Connections are opened and caches filled before the clock starts.
+	if _, err := r.load(w, loadJob{Connections: connections, Seconds: 0.3}); err != nil {
+		return f, err
+	}
+	if w.each {
+		if _, err := r.load(w, loadJob{Connections: connections, Each: true}); err != nil {
+			return f, err
+		}
+	}
+	before, err := w.process.cpuTime()
+	if err != nil {
+		return f, err
+	}
+	result, err := r.load(w, loadJob{Connections: connections, Seconds: r.long.Seconds() * float64(max(w.times, 1))})
+	if err != nil {
+		return f, err
+	}
+	after, err := w.process.cpuTime()
+	if err != nil {
+		return f, err
+	}
+	f.cpu = float64((after - before).Microseconds()) / float64(result.Requests)
+	f.requests = result.Requests
+	f.rps = float64(result.Requests) / result.Seconds
+	paced, err := r.load(w, loadJob{Connections: connections, Seconds: r.long.Seconds() / 2, Rate: 1000})
+	f.p50, f.p99 = paced.P50, paced.P99
+	return f, err
+}
+
+// profile writes a CPU profile of the way's process while it is saturated.
+func (r *room) profile(w way) error {
+	loaded := make(chan error, 1)
+	seconds := math.Ceil(r.long.Seconds()) * float64(max(w.times, 1))
+	go func() {
+		_, err := r.load(w, loadJob{Connections: connections, Seconds: seconds + 0.5})
+		loaded <- err
+	}()
+	raw, err := r.ask(w.process, fmt.Sprintf("/debug/pprof/profile?seconds=%.0f", seconds))
+	if err = errors.Join(err, <-loaded); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(r.profiles, strings.NewReplacer(" ", "-", ",", "", ":", "", "(", "", ")", "", "/", "").Replace(w.name)+".pprof"), raw, 0o600)
+}
+
+// load runs a load process; an answer that is not the wanted one is an error.
+func (r *room) load(w way, job loadJob) (result loadResult, err error) {
+	job.URL, job.Host, job.CallersFile, job.Want, job.HTTP2 = "http://"+w.process.addr, "localhost:"+portOf(w.process.addr), w.file, w.want, w.h2
+	in, err := json.Marshal(job)
+	if err != nil {
+		return result, err
+	}
+	cmd := exec.CommandContext(r.ctx, r.self, "-role", "load") //nolint:gosec // this program
+	cmd.Stdin = strings.NewReader(string(in))
+	out, err := cmd.Output()
+	if err != nil {
+		return result, err
+	}
+	if err := json.Unmarshal(out, &result); err != nil {
+		return result, err
+	}
+	if result.Bad > 0 {
+		return result, fmt.Errorf("%d of %d answers were not %d", result.Bad, result.Requests, w.want)
+	}
+	return result, nil
+}
+
+// median is of all rounds of a way.
+func (all rounds) median(name string, of func(figures) float64) float64 {
+	var values []float64
+	for _, f := range all[name] {
+		values = append(values, of(f))
+	}
+	return middle(values)
+}
+
+// ratio is the median of the rounds' own ratios: what the machine does to one round it does to both.
+func (all rounds) ratio(name, beside string, of func(figures) float64) float64 {
+	var ratios []float64
+	for i := range min(len(all[name]), len(all[beside])) {
+		ratios = append(ratios, of(all[name][i])/of(all[beside][i]))
+	}
+	return middle(ratios)
+}
+
+// difference is the median of the rounds' own differences.
+func (all rounds) difference(name, beside string, of func(figures) float64) float64 {
+	var differences []float64
+	for i := range min(len(all[name]), len(all[beside])) {
+		differences = append(differences, of(all[name][i])-of(all[beside][i]))
+	}
+	return middle(differences)
+}
+
+// whole is the CPU of all rounds for each of their requests: where the collector comes by once in several
+// rounds, a median would leave it out.
+func (all rounds) whole(name string) float64 {
+	spent, requests := 0.0, 0
+	for _, f := range all[name] {
+		spent, requests = spent+f.cpu*float64(f.requests), requests+f.requests
+	}
+	return spent / float64(max(requests, 1))
+}
+
+func middle(values []float64) float64 {
+	if len(values) == 0 {
+		return 0
+	}
+	slices.Sort(values)
+	return values[len(values)/2]
+}
+
+// table has one row for each way.
+func (all rounds) table(ways []way) section {
+	s := section{head: []string{"way", "beside", "CPU µs/request", "× beside", "lowest–highest", "requests/s, 32 connections", "p50 / p99 µs at 1000/s", "p99 × beside"}}
+	for _, w := range ways {
+		times, span, late := "", "", ""
+		if w.beside != "" {
+			var ratios []float64
+			for i := range all[w.name] {
+				ratios = append(ratios, all[w.name][i].cpu/all[w.beside][i].cpu)
+			}
+			times, late = fmt.Sprintf("%.2f", all.ratio(w.name, w.beside, cpu)), fmt.Sprintf("%.2f", all.ratio(w.name, w.beside, p99))
+			span = fmt.Sprintf("%.2f–%.2f", slices.Min(ratios), slices.Max(ratios))
+		}
+		s = s.row(w.name, w.beside, fmt.Sprintf("%.0f", all.median(w.name, cpu)), times, span, fmt.Sprintf("%.0f", all.median(w.name, func(f figures) float64 { return f.rps })),
+			fmt.Sprintf("%.0f / %.0f", all.median(w.name, func(f figures) float64 { return f.p50 }), all.median(w.name, p99)), late)
+	}
+	return s
+}
