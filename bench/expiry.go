@@ -51,7 +51,7 @@ func measureExpiry(r *room) (s section, err error) {
 	}
 	all := make(rounds)
 	renewals, requests := 0, 0
-	for round := range max(r.rounds-1, 2) {
+	for round := range max(r.rounds/pacedEvery, 2) {
 		steady, none, err := look(time.Hour)
 		if err != nil {
 			return s, err

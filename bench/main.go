@@ -22,7 +22,7 @@ import (
 // options are what the command line says.
 type options struct {
 	parts    []string
-	rounds   int           // of which the first is dropped
+	rounds   int           // many and short, so that what else the machine does falls on all ways alike; the first is dropped
 	long     time.Duration // of each measurement
 	only     []string      // parts of ways' names; none: all
 	tenants  int
@@ -36,8 +36,8 @@ func main() {
 	var o options
 	role := flag.String("role", "", "upstream or load; empty measures")
 	parts := flag.String("parts", "path,scale,expiry,memory,stages", "what to measure: path, scale, expiry, memory, stages, knobs")
-	flag.IntVar(&o.rounds, "rounds", 6, "rounds, of which the first is dropped")
-	seconds := flag.Float64("seconds", 3, "length of each measurement")
+	flag.IntVar(&o.rounds, "rounds", 16, "rounds, of which the first is dropped; every third looks at latencies too")
+	seconds := flag.Float64("seconds", 1, "length of each measurement; latencies are looked at for twice as long")
 	only := flag.String("only", "", "of path, scale and knobs: parts of names, with commas; empty: all. What they are compared with is measured too")
 	flag.IntVar(&o.tenants, "tenants", 10_000, "how many tenants are many")
 	flag.IntVar(&o.sessions, "sessions", 1_000_000, "how many sessions are many")
