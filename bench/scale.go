@@ -40,20 +40,27 @@ func measureScale(r *room) (s section, err error) {
 		return s, err
 	}
 	defer one.process.stop()
-	many, err := r.crowd(binary, "", r.tenants, r.sessions)
-	if err != nil {
-		return s, err
+	// Two that are full: a collection takes longer than a round, and must not be paid by a way that did not make the garbage.
+	var many [2]crowd
+	for i := range many {
+		if many[i], err = r.crowd(binary, "", r.tenants, r.sessions); err != nil {
+			return s, err
+		}
+		defer many[i].process.stop()
 	}
-	defer many.process.stop()
 	crowdName := fmt.Sprintf("%d tenants, %d sessions", r.tenants, r.sessions)
 	ways := []way{
 		{name: "memory: session, one tenant, one session", process: one.process, callers: one.callers, want: http.StatusOK},
-		{name: "memory: session, " + crowdName, beside: "memory: session, one tenant, one session", process: many.process, callers: many.callers, want: http.StatusOK, times: 2},
+		{name: "memory: session, " + crowdName, beside: "memory: session, one tenant, one session", process: many[0].process, callers: many[0].callers, want: http.StatusOK, times: 3},
 		{name: "memory: JWT, one tenant, one session", process: one.process, callers: one.services, want: http.StatusOK},
-		{name: "memory: JWT, " + crowdName, beside: "memory: JWT, one tenant, one session", process: many.process, callers: many.services, want: http.StatusOK, times: 2, each: true},
+		{name: "memory: JWT, " + crowdName, beside: "memory: JWT, one tenant, one session", process: many[1].process, callers: many[1].services, want: http.StatusOK, times: 3, each: true},
 	}
 	bytesInRedis := 0.0
-	if _, missing := exec.LookPath("redis-server"); missing == nil && r.wants("Redis") {
+	_, missing := exec.LookPath("redis-server")
+	if missing != nil {
+		fmt.Fprintln(os.Stderr, "redis-server is not installed, so Redis is left out: make setup")
+	}
+	if missing == nil && r.wants("Redis") {
 		// Two servers, so that the one session has a Redis of its own.
 		var few, full crowd
 		var stores [2]redisStore
@@ -97,12 +104,12 @@ func measureScale(r *room) (s section, err error) {
 			continue
 		}
 		g := atMost(4, "CPU beside one of each, "+w.name, all.whole(w.name)/all.whole(w.beside), 1.1, "%.2f ×")
-		if w.process.pid != many.process.pid {
+		if strings.HasPrefix(w.name, "Redis") {
 			g.bound = "" // Redis is told and not judged
 		}
 		s.goals = append(s.goals, g)
 	}
-	s.goals = append(s.goals, atMost(4, fmt.Sprintf("memory of a session in the memory store, among %d", r.sessions), many.bytes, 1024, "%.0f bytes"))
+	s.goals = append(s.goals, atMost(4, fmt.Sprintf("memory of a session in the memory store, among %d", r.sessions), many[0].bytes, 1024, "%.0f bytes"))
 	if bytesInRedis > 0 {
 		s.goals = append(s.goals, goal{number: 4, what: "memory of a session in Redis (used_memory)", measured: fmt.Sprintf("%.0f bytes", bytesInRedis)})
 	}
