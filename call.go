@@ -36,8 +36,6 @@ type call struct {
 	brought   auth.Brought    // of a caller that holds a SuperOffice credential
 	proof     auth.Proof
 	body      []byte
-	arguments superoffice.Arguments
-	keysSum   string // of the arguments
 	grant     auth.TenantGrant
 
 	dry   bool          // only tell what would be done
@@ -87,7 +85,7 @@ func requestID(r *http.Request) string {
 }
 
 func (c *call) request() auth.Request {
-	return auth.Request{Operation: c.path.Operation, PathTenant: c.path.Tenant, Arguments: c.arguments, Confirmed: strings.EqualFold(c.r.Header.Get(confirmHeader), "all")}
+	return auth.Request{Operation: c.path.Operation, PathTenant: c.path.Tenant, Arguments: c.record.Arguments, Confirmed: strings.EqualFold(c.r.Header.Get(confirmHeader), "all")}
 }
 
 // read takes the body in whole, within the bounds, and understands it.
@@ -120,9 +118,8 @@ func (c *call) read() *auth.Refusal {
 		refusal.Pointer = where.Pointer
 		return refusal
 	}
-	c.arguments, c.record.Arguments, c.record.Understood = arguments, arguments, true
-	c.keysSum = arguments.KeysSum()
-	c.record.KeysDigest = c.keysSum[:superoffice.KeysDigestSize]
+	c.record.Arguments, c.record.Understood = arguments, true
+	c.record.KeysSum = arguments.KeysSum()
 	return nil
 }
 

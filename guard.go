@@ -158,7 +158,7 @@ func (c *call) guard() *auth.Refusal {
 			return refusal
 		}
 	}
-	leave, full := c.h.common.meter.Enter(g.limits(), app, tenant, c.arguments.Connection)
+	leave, full := c.h.common.meter.Enter(g.limits(), app, tenant, c.record.Arguments.Connection)
 	if leave == nil {
 		refusal := auth.Refuse(auth.TooManyInFlight, nil).After(5 * time.Second)
 		refusal.Detail += " (in_flight " + full + ")"
@@ -216,8 +216,8 @@ func (c *call) beginKeyed(key string) (refusal *auth.Refusal) {
 
 // alone makes sure that the same call is not running already, here or at another gateway.
 func (c *call) alone() *auth.Refusal {
-	a, id := c.arguments, c.record.RequestID
-	name := auth.Key("running", string(c.principal.Tenant), c.path.Operation.String(), strconv.Itoa(int(a.Connection)), a.ActorType, c.keysSum)
+	a, id := c.record.Arguments, c.record.RequestID
+	name := auth.Key("running", string(c.principal.Tenant), c.path.Operation.String(), strconv.Itoa(int(a.Connection)), a.ActorType, c.record.KeysSum)
 	running := func(other string) *auth.Refusal {
 		return auth.Refuse(auth.CallRunning, nil).After(5 * time.Second).Of(other)
 	}
@@ -244,10 +244,10 @@ func (c *call) alone() *auth.Refusal {
 // coolDown keeps resyncs of everything apart.
 func (c *call) coolDown() *auth.Refusal {
 	cool := time.Duration(c.h.Guard.CoolDown)
-	if cool == 0 || !c.arguments.Everything {
+	if cool == 0 || !c.record.Arguments.Everything {
 		return nil
 	}
-	name := auth.Key("cooling", string(c.principal.Tenant), strconv.Itoa(int(c.arguments.Connection)))
+	name := auth.Key("cooling", string(c.principal.Tenant), strconv.Itoa(int(c.record.Arguments.Connection)))
 	until, err := c.h.common.shelf.Take(c.r.Context(), name)
 	if err == nil && until == "" {
 		if c.dry {
@@ -311,13 +311,13 @@ func (c *call) tell() error {
 	as := c.app.grants.CallAs
 	told := map[string]any{
 		"dry_run": true, "decision": "allowed", "app": c.app.Name, "operation": c.path.Operation.String(), "call_as": as, "principal": c.principal.ID,
-		"keys": len(c.arguments.Keys) + len(c.arguments.ExternalKeys), "resync_all": c.arguments.Everything, "keys_digest": c.record.KeysDigest,
+		"keys": len(c.record.Arguments.Keys) + len(c.record.Arguments.ExternalKeys), "resync_all": c.record.Arguments.Everything, "keys_digest": c.record.KeysDigest(),
 	}
 	if c.principal.Tenant != superoffice.Onsite {
 		told["tenant"] = c.principal.Tenant
 	}
 	if c.path.Operation.Arguments() != superoffice.NoArguments {
-		told["connection_id"] = c.arguments.Connection
+		told["connection_id"] = c.record.Arguments.Connection
 	}
 	if refusal := answerJSON(c.w, told); refusal != nil {
 		return c.refuse(refusal)

@@ -165,8 +165,7 @@ func (f format) utf8(from io.Reader) (io.Reader, error) {
 	if n >= 2 && (head[0] == 0xfe && head[1] == 0xff || head[0] == 0xff && head[1] == 0xfe) {
 		return unicode.UTF16(unicode.LittleEndian, unicode.ExpectBOM).NewDecoder().Reader(from), nil
 	}
-	switch strings.ToLower(f.charset) {
-	case "", "utf-8", "utf8", "us-ascii":
+	if f.utf8Charset() {
 		return from, nil
 	}
 	charset, err := htmlindex.Get(f.charset)
@@ -174,6 +173,15 @@ func (f format) utf8(from io.Reader) (io.Reader, error) {
 		return nil, errCharset
 	}
 	return charset.NewDecoder().Reader(from), nil
+}
+
+// utf8Charset tells that the text is UTF-8 unless a byte order mark says otherwise.
+func (f format) utf8Charset() bool {
+	switch strings.ToLower(f.charset) {
+	case "", "utf-8", "utf8", "us-ascii":
+		return true
+	}
+	return false
 }
 
 // prologCharset serves texts whose XML prolog names their encoding. What the head or a

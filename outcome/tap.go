@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"unicode/utf8"
 
 	"github.com/caddy-erpsync/caddy-erpsync/superoffice"
 )
@@ -55,7 +56,7 @@ func (t *Tap) Outcome(end error) Outcome {
 	case t.stream != nil:
 		r = t.stream.end(end)
 	case end == nil && len(t.kept) > 0:
-		r = t.format.read(bytes.NewReader(t.kept))
+		r = t.format.readKept(t.kept)
 	case end == nil:
 		r.err = errNoBody
 	}
@@ -131,6 +132,18 @@ func (f format) read(from io.Reader) (r reading) {
 		return reading{err: err}
 	}
 	defer done()
+	return f.readText(text)
+}
+
+// readKept is read for an answer that is at hand. Nearly all of them are UTF-8 as they come.
+func (f format) readKept(kept []byte) reading {
+	if f.err == nil && len(f.encodings) == 0 && f.utf8Charset() && kept[0] < utf8.RuneSelf {
+		return f.readText(bytes.NewReader(kept))
+	}
+	return f.read(bytes.NewReader(kept))
+}
+
+func (f format) readText(text io.Reader) (r reading) {
 	if f.xml {
 		r.answer, r.err = superoffice.ReadXMLAnswer(text, f.prologCharset)
 	} else {

@@ -146,10 +146,6 @@ func (f *argumentFields) name(s string) (string, error) {
 	return "", nil
 }
 
-// KeysDigestSize is how much of KeysSum names a set of keys to people: it recognises the
-// same call; it hides nothing.
-const KeysDigestSize = 16
-
 // KeysSum names the set of keys in hex digits, whatever their order and repetitions, so that no two sets share a name.
 func (a Arguments) KeysSum() string {
 	ids := slices.Clone(a.Keys)
