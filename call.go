@@ -54,8 +54,13 @@ type call struct {
 	abort  bool
 }
 
-// confirmHeader says that a resync of everything is meant.
-const confirmHeader = "ErpSync-Confirm"
+// Headers as Go's server writes and reads them: a name of another spelling is brought into this form at every use.
+const (
+	requestIDHeader = "Erpsync-Request-Id"
+
+	// confirmHeader says that a resync of everything is meant.
+	confirmHeader = "Erpsync-Confirm"
+)
 
 func (h *Handler) begin(w http.ResponseWriter, r *http.Request, path superoffice.Call) *call {
 	c := &call{h: h, w: w, r: r, path: path}
@@ -69,7 +74,7 @@ func (h *Handler) begin(w http.ResponseWriter, r *http.Request, path superoffice
 		c.record.TraceID = span.TraceID().String()
 	}
 	c.record.RequestID = requestID(r)
-	w.Header().Set("ErpSync-Request-Id", c.record.RequestID)
+	w.Header().Set(requestIDHeader, c.record.RequestID)
 	h.origins.expose(w, r)
 	return c
 }
