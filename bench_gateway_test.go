@@ -58,11 +58,7 @@ func serveBench(raw string) error {
 	if err := caddy.Load(config, true); err != nil {
 		return err
 	}
-	var manager *session.Manager
-	running.Range(func(h, _ any) bool {
-		manager = h.(*Handler).Browser.sessions
-		return false
-	})
+	manager := running.all()[0].Browser.sessions
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)

@@ -127,7 +127,7 @@ func stages(t testing.TB) []stage {
 			}
 		}},
 		{"registry: decision", func() {
-			grant, refusal := app.AuthoriseCall(principal, request)
+			grant, refusal := app.AuthoriseCall(context.Background(), principal, request)
 			if refusal == nil {
 				refusal = app.AuthoriseArguments(grant, request)
 			}
