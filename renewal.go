@@ -40,9 +40,9 @@ func (b *Browser) fresh(ctx context.Context, token session.Token, s session.Sess
 // renewed gives the session with a token that is renewed once for all who wait, here and at
 // the other gateways.
 func (b *Browser) renewed(ctx context.Context, token session.Token, s session.Session, refused auth.Secret) (session.Session, *auth.Refusal) {
-	place, usableNow := token.Place(), usable(s, refused)
+	place := token.Place()
 	if b.failures.Waits(string(place[:])) {
-		if usableNow {
+		if usable(s, refused) {
 			return s, nil
 		}
 		return s, auth.Refuse(auth.CredentialUnavailable, errors.New("SuperID renewed nothing a moment ago")).After(2 * time.Second)
@@ -67,7 +67,7 @@ func (b *Browser) renewed(ctx context.Context, token session.Token, s session.Se
 		b.failures.Told(string(place[:]), err == nil)
 		return renewed, err
 	})
-	if usableNow {
+	if usable(s, refused) {
 		return s, nil // the renewal goes on beside the call
 	}
 	select {
