@@ -125,17 +125,19 @@ func (r *runningHandlers) all() []*Handler {
 	return all
 }
 
-// apps gives the apps with their handlers: of one that stands in two configurations of an environment the newest.
+// apps gives the apps with their handlers: of a site that stands in two configurations the newest.
 func (r *runningHandlers) apps() (all []runningApp) {
 	for _, h := range r.all() {
 		for _, app := range h.Apps {
-			if !slices.ContainsFunc(all, func(other runningApp) bool { return other.App.Name == app.Name && other.h.place() == h.place() }) {
+			if !slices.ContainsFunc(all, func(other runningApp) bool {
+				return other.App.Name == app.Name && other.h.place() == h.place() && other.h.site() == h.site()
+			}) {
 				all = append(all, runningApp{app, h})
 			}
 		}
 	}
 	slices.SortFunc(all, func(a, b runningApp) int {
-		return compare(a.h.place(), b.h.place(), a.App.Name, b.App.Name)
+		return compare(a.h.place(), b.h.place(), a.App.Name, b.App.Name, a.h.site(), b.h.site())
 	})
 	return all
 }
@@ -165,10 +167,12 @@ func (r *runningHandlers) find(name, environment string) (runningApp, error) {
 			found = append(found, app)
 		}
 	}
-	switch len(found) {
-	case 0:
+	switch {
+	case len(found) == 0:
 		return runningApp{}, caddy.APIError{HTTPStatus: http.StatusNotFound, Err: fmt.Errorf("no app %q is configured%s", name, in(environment))}
-	case 1:
+	case !slices.ContainsFunc(found, func(other runningApp) bool {
+		return other.h.place() != found[0].h.place() || other.clientID != found[0].clientID
+	}): // one registration, at one site or at several
 		return found[0], nil
 	}
 	return runningApp{}, fmt.Errorf("app %s stands in %s and %s: say in which environment", name, found[0].h.place(), found[1].h.place())

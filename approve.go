@@ -13,6 +13,7 @@ import (
 	"github.com/caddy-erpsync/caddy-erpsync/auth"
 	"github.com/caddy-erpsync/caddy-erpsync/auth/superid"
 	"github.com/caddy-erpsync/caddy-erpsync/auth/systemuser"
+	"github.com/caddy-erpsync/caddy-erpsync/outcome"
 	"github.com/caddy-erpsync/caddy-erpsync/superoffice"
 )
 
@@ -53,10 +54,13 @@ func (e *endpoints) approvable(name string) (found *App) {
 // approved takes SuperID's answer to an approval and keeps the system token that it brings. The
 // browser gets no session: whoever approves is a guest here. It is sent on to a page of its own, so
 // that no code stays in its address.
-func (e *endpoints) approved(w http.ResponseWriter, r *http.Request, a attempt, answer url.Values) *auth.Refusal {
+func (e *endpoints) approved(w http.ResponseWriter, a attempt, answer url.Values) *auth.Refusal {
 	app := e.h.apps[a.App]
 	told := approval{App: a.App, Tenant: a.Tenant, Redirect: a.Redirect}
-	page, identity, err := e.judge(r.Context(), app, a, answer, &told)
+	// SuperOffice may send the token this once only: an administrator who closes the window loses nothing.
+	ctx, cancel := detached(approvalWait)
+	defer cancel()
+	page, identity, err := e.judge(ctx, app, a, answer, &told)
 	log := e.h.logger.With(zap.String("request_id", w.Header().Get("ErpSync-Request-Id")), zap.String("app", a.App), zap.String("tenant", string(told.Tenant)), zap.String("result", page.name))
 	switch {
 	case page.name == approvedPage.name:
@@ -124,6 +128,9 @@ func (e *endpoints) judge(ctx context.Context, app *App, a attempt, answer url.V
 	if identity.SystemToken.IsZero() && !identity.Administrator {
 		return approvalPages[superid.ApprovalNeedsAdministrator], identity, errors.New("signed in, and is no administrator")
 	}
+	if identity.SystemToken.IsZero() && e.works(ctx, app, identity.Tenant) {
+		return alreadyApproved, identity, errors.New("approved before, and SuperOffice takes what is kept")
+	}
 	if identity.SystemToken.IsZero() {
 		return noSystemUser, identity, errors.New("an administrator signed in and no system token came")
 	}
@@ -131,10 +138,26 @@ func (e *endpoints) judge(ctx context.Context, app *App, a attempt, answer url.V
 	// and again; no call passes until the operator names it.
 	grant, granted := app.grants.Tenant(identity.Tenant)
 	told.Granted, told.Suspended = granted, grant.Suspended
-	if err := app.registry.kept.Keep(ctx, systemuser.Kept{Tenant: identity.Tenant, Token: identity.SystemToken, Since: time.Now().UTC(), By: identity.UPN}); err != nil {
+	auth.Persist(ctx, func() bool {
+		err = app.registry.kept.Keep(ctx, systemuser.Kept{Tenant: identity.Tenant, Token: identity.SystemToken, Since: time.Now().UTC(), By: identity.UPN})
+		return err == nil
+	})
+	if err != nil {
 		return notKept, identity, err
 	}
 	e.h.common.credentials.Forget(e.h.systemKey(ctx, app, identity.Tenant, identity.SystemToken)) // it may be the one that was refused
-	e.h.consented(app, identity.Tenant)
+	if granted {
+		e.h.consented(app, identity.Tenant)
+	}
 	return approvedPage, identity, nil
+}
+
+// approvalWait bounds what an administrator waits for.
+const approvalWait = 30 * time.Second
+
+// works tells that the tenant's system token is there, and that SuperOffice has not refused it.
+func (e *endpoints) works(ctx context.Context, app *App, tenant superoffice.Tenant) bool {
+	grant, _ := app.grants.Tenant(tenant)
+	token, refusal := app.registry.systemToken(ctx, tenant, grant.SystemToken)
+	return refusal == nil && !token.IsZero() && e.h.common.ledger.Standing(app.Name, string(tenant)).Consent != outcome.ConsentRequired
 }

@@ -43,6 +43,9 @@ var (
 		`{{if not .Granted}}One step is left, and it is not yours: the people who sent you the link have to admit {{.Tenant}} to their service. Tell them that you have approved.{{else if .Suspended}}At the moment the people who sent you the link have suspended it for {{.Tenant}}. Tell them that you have approved.{{else}}There is nothing more to do.{{end}} You can close this window.`,
 		`To take the approval back later, use the list of apps in SuperOffice.`,
 	)}
+	alreadyApproved = approvalPage{"already_approved", http.StatusOK, "Already approved", paragraphs(
+		`The app {{.App}} was approved for {{.Tenant}} before, and may work there. There is nothing more to do. You can close this window.`,
+	)}
 	linkWrong = approvalPage{"link_wrong", http.StatusBadRequest, "This link is not complete", paragraphs(
 		`It does not say for certain what is to be approved. Ask the people who sent it for a new one, and copy it whole.`,
 	)}
@@ -110,7 +113,7 @@ var approvalPages = map[superid.Approval]approvalPage{
 }
 
 func approvalPageNamed(name string) (approvalPage, bool) {
-	for _, page := range []approvalPage{approvedPage, otherTenant, noSystemUser, notKept} {
+	for _, page := range []approvalPage{approvedPage, alreadyApproved, otherTenant, noSystemUser, notKept} {
 		if page.name == name {
 			return page, true
 		}

@@ -16,7 +16,10 @@ import (
 )
 
 const (
-	attemptCookie  = "__Host-erpsync-attempt"
+	// An approval and a sign-in in the same browser do not end each other.
+	attemptCookie         = "__Host-erpsync-attempt"
+	approvalAttemptCookie = "__Host-erpsync-approve"
+
 	attemptPurpose = "erpsync attempt"
 
 	// attemptLifetime is how long a sign-in may take; an administrator who approves reads first.
@@ -61,7 +64,7 @@ func (e *endpoints) begin(w http.ResponseWriter, r *http.Request, a attempt) *au
 	if err != nil {
 		return auth.Refuse(auth.Internal, err)
 	}
-	setAttempt(w, e.h.ring.Seal(attemptPurpose, []string{e.h.environment.Base()}, plain), lifetime)
+	setAttempt(w, a.cookie(), e.h.ring.Seal(attemptPurpose, []string{e.h.environment.Base()}, plain), lifetime)
 	w.Header().Set("Location", target)
 	w.WriteHeader(http.StatusSeeOther)
 	return nil
@@ -77,26 +80,50 @@ func (e *endpoints) callback(w http.ResponseWriter, r *http.Request) *auth.Refus
 		}
 		answer = r.PostForm
 	}
-	a, err := e.attempt(r)
-	clearAttempt(w)
-	if err == nil && !auth.NewSecret(a.State).Equal(answer.Get("state")) {
-		err = errors.New("state")
-	}
+	a, err := e.attempt(r, answer.Get("state"))
 	switch {
 	case err != nil && navigated(r):
 		e.page(w, tooLate, approval{})
 		return nil
 	case err != nil:
 		return e.failed("This sign-in was not begun in this browser, or too long ago.", err)
+	}
+	clearAttempt(w, a.cookie())
+	switch allowed := e.exchanges.Allow(); {
+	case !allowed && a.Approval:
+		e.page(w, approvalPages[superid.ApprovalUnavailable], approval{})
+		return nil
+	case !allowed:
+		return auth.Refuse(auth.ProofUnavailable, errors.New("too many answers of SuperID at once")).After(time.Second)
 	case a.Approval:
-		return e.approved(w, r, a, answer)
+		return e.approved(w, a, answer)
 	}
 	return e.h.Browser.signedIn(w, r, a, answer)
 }
 
-// attempt gives what the browser began here.
-func (e *endpoints) attempt(r *http.Request) (a attempt, err error) {
-	sealed, err := onlyCookie(r, attemptCookie)
+// attempt gives what the browser began here under that state.
+func (e *endpoints) attempt(r *http.Request, state string) (attempt, error) {
+	signIn, err := e.open(r, attemptCookie)
+	if err == nil && !signIn.Approval && auth.NewSecret(signIn.State).Equal(state) {
+		return signIn, nil
+	}
+	approving, approvalErr := e.open(r, approvalAttemptCookie)
+	if approvalErr == nil && approving.Approval && auth.NewSecret(approving.State).Equal(state) {
+		return approving, nil
+	}
+	return attempt{}, errors.Join(err, approvalErr, errors.New("the answer is to none of this browser's attempts"))
+}
+
+func (a attempt) cookie() string {
+	if a.Approval {
+		return approvalAttemptCookie
+	}
+	return attemptCookie
+}
+
+// open gives the attempt in a cookie, if it can still be answered.
+func (e *endpoints) open(r *http.Request, cookie string) (a attempt, err error) {
+	sealed, err := onlyCookie(r, cookie)
 	if err != nil {
 		return a, err
 	}
@@ -125,12 +152,12 @@ func (e *endpoints) failed(detail string, cause error) *auth.Refusal {
 
 // setAttempt keeps the visit that has begun. SuperID may post its answer from its own site, so
 // the cookie has to come along from there; the pop-up of a panel is no frame.
-func setAttempt(w http.ResponseWriter, sealed string, lifetime time.Duration) {
-	http.SetCookie(w, &http.Cookie{Name: attemptCookie, Value: sealed, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteNoneMode, MaxAge: int(lifetime.Seconds())})
+func setAttempt(w http.ResponseWriter, cookie, sealed string, lifetime time.Duration) {
+	http.SetCookie(w, &http.Cookie{Name: cookie, Value: sealed, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteNoneMode, MaxAge: int(lifetime.Seconds())})
 }
 
 // clearAttempt takes it back: each is answered once.
-func clearAttempt(w http.ResponseWriter) { setAttempt(w, "", -time.Second) }
+func clearAttempt(w http.ResponseWriter, cookie string) { setAttempt(w, cookie, "", -time.Second) }
 
 // navigated tells that a person looks at the answer rather than a script.
 func navigated(r *http.Request) bool { return strings.Contains(r.Header.Get("Accept"), "text/html") }

@@ -64,14 +64,22 @@ func (c *call) credential() (refusal *auth.Refusal) {
 // systemTicket takes the tenant's system user's ticket, which all callers share.
 func (c *call) systemTicket() *auth.Refusal {
 	h, app, tenant, token := c.h, c.app, c.principal.Tenant, c.grant.SystemToken
-	return c.keep(h.systemKey(c.r.Context(), app, tenant, token), func(ctx context.Context, _ auth.Credential) (auth.Credential, *auth.Refusal) {
+	refusal := c.keep(h.systemKey(c.r.Context(), app, tenant, token), func(ctx context.Context, _ auth.Credential) (auth.Credential, *auth.Refusal) {
 		return h.mintTicket(ctx, app, tenant, token)
 	}, auth.UpstreamCredentialRefused)
+	if refusal != nil && refusal.Reason == auth.ConsentRequired && app.registry.kept != nil {
+		app.registry.kept.Doubt(tenant) // another gateway may keep a later approval
+	}
+	return refusal
 }
 
 // systemKey names the ticket that the token is good for until app or tenant are revoked.
 func (h *Handler) systemKey(ctx context.Context, app *App, tenant superoffice.Tenant, token auth.Secret) string {
-	return auth.Key("system", h.environment.Base(), app.clientID, string(tenant), token.Reveal(), h.mark(ctx, app, tenant))
+	return h.named(ctx, app, tenant, h.systemParts(app, tenant, token)...)
+}
+
+func (h *Handler) systemParts(app *App, tenant superoffice.Tenant, token auth.Secret) []string {
+	return []string{"system", h.environment.Base(), app.clientID, string(tenant), token.Reveal()}
 }
 
 // mintTicket asks SuperOffice for a ticket of the tenant's system user, and notes whether it gave one.
@@ -106,7 +114,7 @@ func (c *call) accountBearer() *auth.Refusal {
 }
 
 func (h *Handler) accountKey(ctx context.Context, app *App) string {
-	return auth.Key("account", h.upstreamAPI, app.AccountUser, h.mark(ctx, app, superoffice.Onsite))
+	return h.named(ctx, app, superoffice.Onsite, "account", h.upstreamAPI, app.AccountUser)
 }
 
 // mintAccountBearer asks SuperOffice for a Bearer of the service account.

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"go.uber.org/zap"
+	"golang.org/x/time/rate"
 
 	"github.com/caddy-erpsync/caddy-erpsync/auth"
 )
@@ -19,7 +20,12 @@ type endpoints struct {
 	h      *Handler
 	prefix string
 	at     map[string]endpoint // by path below the prefix
+	// exchanges bounds what whoever holds an attempt can have asked of SuperID with an app's secret.
+	exchanges *rate.Limiter
 }
+
+// exchangesPerSecond is far beyond what people do; as many may come at once.
+const exchangesPerSecond = 50
 
 // endpoint is what answers a method; nil: nothing does.
 type endpoint struct {
@@ -28,7 +34,7 @@ type endpoint struct {
 
 // newEndpoints gives the endpoints of a provisioned handler; nil where it has none.
 func newEndpoints(h *Handler) *endpoints {
-	e := &endpoints{h: h, prefix: defaultPrefix, at: make(map[string]endpoint)}
+	e := &endpoints{h: h, prefix: defaultPrefix, at: make(map[string]endpoint), exchanges: rate.NewLimiter(exchangesPerSecond, exchangesPerSecond)}
 	if b := h.Browser; b != nil {
 		e.prefix = b.Prefix
 		e.at["/sign-in"] = endpoint{get: b.signIn}

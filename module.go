@@ -203,6 +203,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	}
 	h.endpoints = newEndpoints(h)
 	running.begin(h)
+	go h.upkeep(ctx)
 	return nil
 }
 

@@ -40,13 +40,17 @@ type registry struct {
 }
 
 func (r *registry) tenant(t superoffice.Tenant) (auth.TenantGrant, bool) {
+	var inFile auth.TenantGrant
+	var filed bool
+	if r.file != nil {
+		inFile, filed = r.file.Tenant(t)
+	}
 	if grant, ok := r.listed[t]; ok {
+		grant.Suspended = grant.Suspended || inFile.Suspended // wherever it is written, it holds
 		return grant, true
 	}
-	if r.file != nil {
-		if grant, ok := r.file.Tenant(t); ok {
-			return grant, true
-		}
+	if filed {
+		return inFile, true
 	}
 	if r.any != nil && t != superoffice.Onsite {
 		return *r.any, true
@@ -92,7 +96,6 @@ func (a *App) provisionTenants(ctx caddy.Context, h *Handler, online bool) error
 	if a.system != nil && a.clientID != "" {
 		a.registry.kept = systemuser.NewTokens(h.storage, h.ring, h.environment, a.clientID)
 		a.grants.SystemToken = a.registry.systemToken
-		a.resealLater(ctx, h)
 	}
 	a.registry.listed = make(auth.Tenants, len(a.Tenants))
 	for _, t := range a.Tenants {
@@ -100,11 +103,7 @@ func (a *App) provisionTenants(ctx caddy.Context, h *Handler, online bool) error
 			return fmt.Errorf("tenant %s: %w", t.Name, err)
 		}
 	}
-	if err := a.provisionTenantsFile(ctx, h); err != nil {
-		return err
-	}
-	a.forgetOthers(h) // a configuration before this one may have named others
-	return nil
+	return a.provisionTenantsFile(ctx, h)
 }
 
 // list takes a tenant of the configuration.
@@ -159,47 +158,10 @@ func (a *App) provisionTenantsFile(ctx caddy.Context, h *Handler) (err error) {
 			h.logger.Error("tenants file not taken over: the last good one stays in force", zap.String("app", a.Name), zap.Error(err))
 			return
 		}
-		a.forgetOthers(h)
+		h.forgetOthers()
 		h.logger.Info("tenants file taken over", zap.String("app", a.Name), zap.String("file", a.TenantsFile), zap.Int("tenants", file.Len()))
 	})
 	return nil
-}
-
-// forgetOthers drops what is known of tenants that the registry does not name any more, or that are suspended:
-// nobody has to look after them.
-func (a *App) forgetOthers(h *Handler) {
-	h.common.ledger.Forget(a.Name, func(tenant string) bool {
-		grant, granted := a.registry.tenant(superoffice.Tenant(tenant))
-		return !granted || grant.Suspended
-	})
-}
-
-const (
-	// resealAfter keeps configurations that are only tried out, such as by caddy validate, from writing.
-	resealAfter   = 10 * time.Second
-	resealTimeout = 10 * time.Minute
-)
-
-// resealLater seals kept tokens anew under the first of keys, so that the others can be taken out.
-func (a *App) resealLater(ctx context.Context, h *Handler) {
-	if len(h.keys) < 2 {
-		return
-	}
-	go func() {
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(resealAfter):
-		}
-		ctx, cancel := context.WithTimeout(ctx, resealTimeout)
-		defer cancel()
-		resealed, err := a.registry.kept.Reseal(ctx)
-		if err != nil {
-			h.logger.Error("not every kept system token was sealed anew: leave the older of keys where they are", zap.String("app", a.Name), zap.Int("resealed", resealed), zap.Error(err))
-			return
-		}
-		h.logger.Info("kept system tokens are sealed under the first of keys", zap.String("app", a.Name), zap.Int("resealed", resealed))
-	}()
 }
 
 func resyncAll(s string) error {

@@ -41,8 +41,11 @@ func (b *Browser) fresh(ctx context.Context, token session.Token, s session.Sess
 // the other gateways.
 func (b *Browser) renewed(ctx context.Context, token session.Token, s session.Session, refused auth.Secret) (session.Session, *auth.Refusal) {
 	place := token.Place()
-	if b.failures.Waits(string(place[:])) {
-		if usable(s, refused) {
+	// A failure ahead of time was felt by nobody: when there is no token left, it is tried at once.
+	ahead := usable(s, refused)
+	attempts := map[bool]string{true: "ahead ", false: ""}[ahead] + string(place[:])
+	if b.failures.Waits(attempts) {
+		if ahead {
 			return s, nil
 		}
 		return s, auth.Refuse(auth.CredentialUnavailable, errors.New("SuperID renewed nothing a moment ago")).After(2 * time.Second)
@@ -61,13 +64,13 @@ func (b *Browser) renewed(ctx context.Context, token session.Token, s session.Se
 		}, func(ctx context.Context) {
 			auth.Persist(ctx, func() bool {
 				renewed, err = b.renew(ctx, token)
-				return err == nil || usable(s, refused) || fatal(err)
+				return err == nil || ahead && usable(s, refused) || fatal(err)
 			})
 		})
-		b.failures.Told(string(place[:]), err == nil)
+		b.failures.Told(attempts, err == nil)
 		return renewed, err
 	})
-	if usable(s, refused) {
+	if ahead {
 		return s, nil // the renewal goes on beside the call
 	}
 	select {

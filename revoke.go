@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
+	"github.com/caddy-erpsync/caddy-erpsync/auth"
 	"github.com/caddy-erpsync/caddy-erpsync/auth/session"
 	"github.com/caddy-erpsync/caddy-erpsync/internal/operator"
 	"github.com/caddy-erpsync/caddy-erpsync/superoffice"
@@ -78,15 +79,33 @@ func (h *Handler) marks() *session.Manager {
 	return &session.Manager{Keys: h.ring, Store: h.common.sessions}
 }
 
-// mark changes whenever the app or the tenant is revoked: tickets are named with it, so that none from
-// before is found. A store that gives no answer names none; services go on then, and nothing can be
-// revoked anyhow.
-func (h *Handler) mark(ctx context.Context, app *App, tenant superoffice.Tenant) string {
-	mark, err := h.marks().Mark(ctx, app.Name, tenant, "")
+// named gives the name under which a credential is kept, from what it is made of and the mark of its app and
+// tenant. The mark changes whenever one of them is revoked, so that nothing from before is found. While
+// the store gives no answer the last mark that it told holds: services go on then, and nothing can be revoked.
+func (h *Handler) named(ctx context.Context, app *App, tenant superoffice.Tenant, parts ...string) string {
+	now, err := h.marks().Mark(ctx, app.Name, tenant, "")
+	last := h.lastMark(app, tenant)
 	if err != nil {
-		h.logger.Debug("the store does not tell whether tickets were revoked", zap.Error(err))
+		now = last
 	}
-	return mark
+	if now != last {
+		h.common.marks.Store(markOf{app.Name, tenant}, now)
+		h.common.credentials.Forget(auth.Key(append(parts, last)...))
+	}
+	return auth.Key(append(parts, now)...)
+}
+
+// markOf is whose mark it is.
+type markOf struct {
+	app    string
+	tenant superoffice.Tenant
+}
+
+// lastMark is what the store told last, "" before it was asked.
+func (h *Handler) lastMark(app *App, tenant superoffice.Tenant) string {
+	mark, _ := h.common.marks.Load(markOf{app.Name, tenant})
+	text, _ := mark.(string)
+	return text
 }
 
 func (h *Handler) revoke(ctx context.Context, what revocation) (err error) {

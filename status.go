@@ -36,7 +36,7 @@ func adminStatus(r *http.Request) (any, error) {
 		if err != nil {
 			cancel() // nor can their tokens be read, one after the other
 		}
-		told := operator.AppStatus{Environment: app.h.place(), App: app.Name, CallAs: string(app.grants.CallAs), Tenants: []operator.TenantStatus{}}
+		told := operator.AppStatus{Environment: app.h.place(), App: app.Name, Site: app.h.site(), CallAs: string(app.grants.CallAs), Tenants: []operator.TenantStatus{}}
 		if wanted != "" {
 			known := slices.Contains(tenants, wanted) || app.grantsTenant(wanted) // tenant * names none
 			if tenants = nil; known {
@@ -97,13 +97,19 @@ func (a runningApp) status(ctx context.Context, tenant superoffice.Tenant) opera
 	} else if location, ok := a.h.locator.Known(tenant); ok {
 		t.Host, t.State, stateErr = host(location.API), location.State, location.Err
 	}
+	var tokenErr error
 	if a.grants.CallAs == auth.AsSystem {
-		token := a.tokenStatus(ctx, tenant, grant, &t)
-		if ticket, ok := a.h.common.credentials.Look(a.h.systemKey(ctx, a.App, tenant, token)); ok {
+		var token auth.Secret
+		token, tokenErr = a.tokenStatus(ctx, tenant, grant, &t)
+		name := auth.Key(append(a.h.systemParts(a.App, tenant, token), a.h.lastMark(a.App, tenant))...)
+		if ticket, ok := a.h.common.credentials.Look(name); ok {
 			t.TicketSince = when(ticket.Minted)
 		}
 	}
-	t.Attention, t.Remedy = attention(t, stateErr, known)
+	if t.TokenSince != nil && t.TokenSince.After(known.ConsentAsked) && known.Consent == outcome.ConsentRequired {
+		t.Consent, t.Message, known.Consent = "", "", outcome.ConsentUnknown // that was about an earlier token
+	}
+	t.Attention, t.Remedy = attention(t, stateErr, tokenErr, known)
 	switch t.Attention {
 	case string(auth.NoSystemToken), string(auth.ConsentRequired), tokenUnreadable:
 		t.Approve = a.h.approveURL(a.App, tenant)
@@ -111,14 +117,18 @@ func (a runningApp) status(ctx context.Context, tenant superoffice.Tenant) opera
 	return t
 }
 
-// tokenStatus tells where the tenant's system token is from, and gives it.
-func (a runningApp) tokenStatus(ctx context.Context, tenant superoffice.Tenant, grant auth.TenantGrant, t *operator.TenantStatus) auth.Secret {
+// tokenStatus tells where the tenant's system token is from, and gives it. The error is the storage's.
+func (a runningApp) tokenStatus(ctx context.Context, tenant superoffice.Tenant, grant auth.TenantGrant, t *operator.TenantStatus) (auth.Secret, error) {
+	t.Token = "configuration"
 	if a.registry.kept != nil {
 		kept, there, err := a.registry.kept.Fresh(ctx, tenant)
 		switch {
 		case errors.Is(err, systemuser.ErrUnreadable) && grant.SystemToken.IsZero():
 			t.Token = "unreadable"
-			return auth.Secret{}
+			return auth.Secret{}, nil
+		case err != nil && grant.SystemToken.IsZero():
+			t.Token = "unknown"
+			return auth.Secret{}, err
 		case err == nil && there:
 			t.Token, t.TokenSince, t.ApprovedBy = "import", when(kept.Since), a.h.privacy.Principal(kept.By)
 			if kept.By != "" {
@@ -127,29 +137,30 @@ func (a runningApp) tokenStatus(ctx context.Context, tenant superoffice.Tenant, 
 			if t.Name == "" {
 				t.Name = kept.Name
 			}
-			return kept.Token
+			return kept.Token, nil
 		}
 	}
-	t.Token = "configuration"
 	if grant.SystemToken.IsZero() {
 		t.Token = "none"
 	}
-	return grant.SystemToken
+	return grant.SystemToken, nil
 }
 
 // tokenUnreadable is what needs attention where a kept token cannot be opened.
 const tokenUnreadable = "token_unreadable"
 
 // attention finds the one thing that somebody has to do something about, and what.
-func attention(t operator.TenantStatus, stateErr error, known outcome.Standing) (what, remedy string) {
+func attention(t operator.TenantStatus, stateErr, tokenErr error, known outcome.Standing) (what, remedy string) {
 	var untrusted *superoffice.HostNotTrustedError
 	var stopped *superoffice.NotRunningError
 	of := func(reason auth.Reason) (string, string) { return string(reason), reason.Remedy() }
 	switch {
 	case t.Suspended:
 		return "", ""
-	case !t.Granted:
-		return of(auth.TenantNotGranted)
+	case !t.Granted: // nobody's calls fail: somebody approved, or the tenant left
+		return "", "name it under tenant or in the tenants file to admit it, or forget its token: caddy erpsync tenants remove"
+	case tokenErr != nil:
+		return of(auth.StoreUnavailable)
 	case t.Token == "unreadable":
 		return tokenUnreadable, "put the key that sealed it back under keys, or have the tenant's administrator approve again"
 	case t.Token == "none":

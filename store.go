@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/caddyserver/caddy/v2"
@@ -89,6 +90,7 @@ type common struct {
 	credentials *auth.Keeper
 	meter       guard.Meter
 	ledger      outcome.Ledger
+	marks       sync.Map // of revocations, as the store told them last
 	running     guard.Running
 	locker      lease.Locker // of all gateways
 	shelf       auth.Shelf   // likewise

@@ -19,7 +19,7 @@ import (
 	"github.com/caddy-erpsync/caddy-erpsync/superoffice"
 )
 
-// keeping finds an app that keeps system tokens.
+// keepingApp finds an app that keeps system tokens.
 func keepingApp(name, environment string) (runningApp, error) {
 	app, err := running.find(name, environment)
 	if err == nil && app.registry.kept == nil {
@@ -98,7 +98,9 @@ func adminImport(r *http.Request) (any, error) {
 		}
 		if err == nil {
 			seen[kept.Tenant] = in.Line
-			line.Result, err = app.differs(r.Context(), &kept)
+			if line.Result, err = app.differs(r.Context(), &kept); err != nil {
+				return nil, unavailable(err)
+			}
 		}
 		if err != nil {
 			line.Problem, wrong = err.Error(), true
@@ -180,6 +182,7 @@ func adminRemove(r *http.Request) (any, error) {
 	if !ok {
 		return nil, fmt.Errorf("tenant %q: want the form Cust12345", request.Tenant)
 	}
+	kept, _, _ := app.registry.kept.Fresh(r.Context(), tenant)
 	there, err := app.registry.kept.Remove(r.Context(), tenant)
 	if err != nil {
 		return nil, unavailable(err)
@@ -187,7 +190,8 @@ func adminRemove(r *http.Request) (any, error) {
 	if !there {
 		return nil, notFound("no system token of %s is kept", tenant)
 	}
-	app.h.common.ledger.Forget(app.Name, func(t string) bool { return t == string(tenant) })
+	app.h.common.credentials.Forget(app.h.systemKey(r.Context(), app.App, tenant, kept.Token))
+	app.h.common.ledger.Forget(func(a, t string) bool { return a == app.Name && t == string(tenant) })
 	app.h.logger.Info("system token removed", zap.String("app", app.Name), zap.String("tenant", string(tenant)))
 	return map[string]string{"removed": string(tenant)}, nil
 }

@@ -39,6 +39,7 @@ type kept struct {
 	refusal    *Refusal      // of the last mint, until retry
 	retry      time.Time
 	failures   int
+	told       int // how often somebody outside said what holds: a mint that began before that is out of date
 }
 
 // NewKeeper makes a keeper that renews a credential when a fifth of its lifetime
@@ -113,16 +114,23 @@ func (k *Keeper) Put(key string, credential Credential) {
 		entry = &kept{}
 		k.kept[key] = entry
 	}
-	entry.credential, entry.have = credential, true
+	entry.credential, entry.have, entry.told = credential, true, entry.told+1
 	entry.refusal, entry.failures, entry.retry = nil, 0, time.Time{}
 }
 
-// Forget drops what is kept under key, a refusal too: the next who asks has it minted.
+// Forget drops what is kept under key, a refusal too, and what a mint that is under way will bring: the
+// next who asks has it minted.
 func (k *Keeper) Forget(key string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if entry := k.kept[key]; entry != nil {
-		entry.have, entry.refusal, entry.failures, entry.retry = false, nil, 0, time.Time{}
+	entry := k.kept[key]
+	switch {
+	case entry == nil:
+	case entry.flight == nil:
+		delete(k.kept, key)
+	default:
+		entry.have, entry.told = false, entry.told+1
+		entry.refusal, entry.failures, entry.retry = nil, 0, time.Time{}
 	}
 }
 
@@ -151,7 +159,7 @@ func (k *Keeper) due(entry *kept, now time.Time) bool {
 func (k *Keeper) mint(ctx context.Context, entry *kept, mint Mint) {
 	entry.flight = make(chan struct{})
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), mintTimeout)
-	replaces, waiting := entry.credential, !entry.valid(k.now())
+	replaces, waiting, told := entry.credential, !entry.valid(k.now()), entry.told
 	go func() {
 		defer cancel()
 		var credential Credential
@@ -164,13 +172,23 @@ func (k *Keeper) mint(ctx context.Context, entry *kept, mint Mint) {
 		k.mu.Lock()
 		defer k.mu.Unlock()
 		now := k.now()
+		defer func() {
+			close(entry.flight)
+			entry.flight = nil
+		}()
+		if entry.told != told {
+			return // those who wait look again
+		}
 		if refusal != nil {
 			wait := backoff(entry.failures)
 			if refusal.Status != http.StatusServiceUnavailable { // it will not come right by itself
 				wait = refusedAge
 			}
-			entry.refusal, entry.retry = refusal, now.Add(wait)
+			entry.retry = now.Add(wait)
 			entry.failures++
+			if waiting { // nobody has felt a failure ahead of time; when there is nothing left, it is tried at once
+				entry.refusal = refusal
+			}
 		} else {
 			if credential.Minted.IsZero() {
 				credential.Minted = now
@@ -178,8 +196,6 @@ func (k *Keeper) mint(ctx context.Context, entry *kept, mint Mint) {
 			entry.credential, entry.have = credential, true
 			entry.refusal, entry.failures, entry.retry = nil, 0, time.Time{}
 		}
-		close(entry.flight)
-		entry.flight = nil
 	}()
 }
 

@@ -43,7 +43,7 @@ type Call struct {
 	Outcome   Outcome
 }
 
-// Ledger remembers how apps stand in tenants. Only granted calls are entered, so callers
+// Ledger remembers how apps stand in tenants. Only what concerns a granted tenant is entered, so callers
 // cannot make it grow. The zero Ledger is ready.
 type Ledger struct {
 	mu      sync.Mutex
@@ -94,14 +94,44 @@ func (l *Ledger) Told(app, tenant string, consent Consent, message string) (befo
 		s.ConsentSince = now
 	}
 	s.Consent, s.ConsentAsked, s.Message = consent, now, message
+	if consent == Approved && s.Failed.Reason == string(ConsentRequired) {
+		s.Failed = Call{} // it is mended
+	}
 	return before
 }
 
-// Forget drops what is known of an app in the tenants that gone names.
-func (l *Ledger) Forget(app string, gone func(tenant string) bool) {
+// Forget drops what is known of the apps and tenants that gone names.
+func (l *Ledger) Forget(gone func(app, tenant string) bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	maps.DeleteFunc(l.entries, func(m member, _ *Standing) bool { return m.app == app && gone(m.tenant) })
+	maps.DeleteFunc(l.entries, func(m member, _ *Standing) bool { return gone(m.app, m.tenant) })
+}
+
+// Forgive drops a refusal that was told before then, and tells whether there was one.
+func (l *Ledger) Forgive(app, tenant string, then time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.entries[member{app, tenant}]
+	if s == nil || s.Consent != ConsentRequired || !s.ConsentAsked.Before(then) {
+		return false
+	}
+	s.Consent, s.ConsentSince, s.Message = ConsentUnknown, then, ""
+	if s.Failed.Reason == string(ConsentRequired) {
+		s.Failed = Call{}
+	}
+	return true
+}
+
+// Required are the tenants in which the app was refused.
+func (l *Ledger) Required(app string) (tenants []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for m, s := range l.entries {
+		if m.app == app && s.Consent == ConsentRequired {
+			tenants = append(tenants, m.tenant)
+		}
+	}
+	return tenants
 }
 
 // Tenants are those in which something is known of the app.

@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"context"
+	"crypto/rand"
 	"iter"
 	"strconv"
 	"strings"
@@ -155,21 +156,26 @@ func (s *Store) Revoke(ctx context.Context, scope session.Place, keep time.Durat
 
 // Marks tells of revocations as session.Store says.
 func (s *Store) Marks(ctx context.Context, scopes iter.Seq[session.Place]) (string, error) {
-	var keys []string
+	keys := []string{s.prefix + "epoch"}
 	for scope := range scopes {
 		keys = append(keys, s.revokedPrefix()+string(scope[:]))
 	}
-	values, err := s.client.MGet(ctx, keys...).Result()
+	values, err := marksScript.Run(ctx, s.client, keys, rand.Text()).StringSlice()
 	if err := s.told(ctx, err); err != nil {
 		return "", err
 	}
-	var marks []string
-	for i, value := range values {
-		if at, ok := value.(string); ok {
-			marks = append(marks, strconv.Itoa(i)+" "+at)
-		}
-	}
-	return strings.Join(marks, ","), nil
+	return strings.Join(values, ","), nil
 }
+
+// A store that was lost has lost its marks too: its epoch is another then, and so is every mark.
+var marksScript = redis.NewScript(`
+redis.call('SET', KEYS[1], ARGV[1], 'NX')
+local found = {}
+for _, key in ipairs(KEYS) do
+	local value = redis.call('GET', key)
+	if value then table.insert(found, value) end
+end
+return found
+`)
 
 var _ session.Store = (*Store)(nil)

@@ -231,12 +231,10 @@ func (m *Memory) Marks(_ context.Context, scopes iter.Seq[Place]) (string, error
 		return "", nil
 	}
 	var marks []string
-	i := 0
 	for scope := range scopes {
 		if r, ok := m.revoked[scope]; ok {
-			marks = append(marks, fmt.Sprint(i, " ", int64(r.at)))
+			marks = append(marks, fmt.Sprint(int64(r.at)))
 		}
-		i++
 	}
 	return strings.Join(marks, ","), nil
 }

@@ -87,8 +87,8 @@ type Store interface {
 	// Revoke ends every record of the scope that has been added until now. keep is
 	// how long that has to be remembered: as long as such a record can live.
 	Revoke(ctx context.Context, scope Place, keep time.Duration) error
-	// Marks tells when the scopes were revoked last, in a text that is another after each revocation; ""
-	// while none was. The scopes are not asked for where nothing at all was revoked.
+	// Marks tells when the scopes were revoked last, in a text that is another after each revocation, and after
+	// the store has lost what it knew. The scopes are not asked for where nothing at all was revoked.
 	Marks(ctx context.Context, scopes iter.Seq[Place]) (string, error)
 }
 

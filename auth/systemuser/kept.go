@@ -1,6 +1,7 @@
 package systemuser
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -78,10 +79,14 @@ type Tokens struct {
 	folder  string
 	owner   []string
 
+	// writing has those wait who write: an import that is taken back, or tokens that are sealed anew, must
+	// not write over an approval that came meanwhile.
+	writing sync.Mutex
+
 	flight singleflight.Group
 	mu     sync.RWMutex
 	known  map[superoffice.Tenant]looked
-	writes int // a reading that began before one of them is out of date
+	writes map[superoffice.Tenant]int // a reading that began before one of them is out of date
 }
 
 // looked is what was found, and when.
@@ -100,7 +105,7 @@ func NewTokens(storage Storage, sealer Sealer, environment superoffice.Environme
 	}
 	return &Tokens{
 		storage: storage, sealer: sealer, folder: path.Join("erpsync", "tenants", name, url.QueryEscape(clientID)),
-		owner: []string{environment.Base(), clientID}, known: make(map[superoffice.Tenant]looked),
+		owner: []string{environment.Base(), clientID}, known: make(map[superoffice.Tenant]looked), writes: make(map[superoffice.Tenant]int),
 	}
 }
 
@@ -112,16 +117,26 @@ func (t *Tokens) Get(ctx context.Context, tenant superoffice.Tenant) (Kept, bool
 	t.mu.RLock()
 	last, ok := t.known[tenant]
 	t.mu.RUnlock()
-	if ok && last.there && last.err == nil {
-		if time.Now().After(last.until) {
-			go t.look(tenant)
-		}
+	switch now := time.Now(); {
+	case ok && now.Before(last.until):
+		return last.kept, last.there, last.err
+	case ok && last.there && last.err == nil && now.Before(last.until.Add(keptAge)):
+		go t.look(tenant)
 		return last.kept, true, nil
 	}
-	if ok && time.Now().Before(last.until) {
-		return last.kept, last.there, last.err
-	}
 	return t.Fresh(ctx, tenant)
+}
+
+// Doubt has the tenant's token looked at again soon: SuperOffice does not take the one that is known.
+func (t *Tokens) Doubt(tenant superoffice.Tenant) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if last, ok := t.known[tenant]; ok {
+		if soon := time.Now().Add(absentAge); soon.Before(last.until) {
+			last.until = soon
+			t.known[tenant] = last
+		}
+	}
 }
 
 // Fresh is Get for somebody who wants the storage's word now, whatever is known.
@@ -140,36 +155,50 @@ func (t *Tokens) look(tenant superoffice.Tenant) <-chan singleflight.Result {
 	return t.flight.DoChan(string(tenant), func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.Background(), storageTimeout)
 		defer cancel()
-		t.mu.RLock()
-		writes := t.writes
-		t.mu.RUnlock()
-		now := looked{until: time.Now().Add(keptAge)}
-		now.kept, now.there, now.err = t.read(ctx, tenant)
-		if !now.there || now.err != nil {
-			now.until = time.Now().Add(absentAge)
+		for {
+			t.mu.RLock()
+			writes := t.writes[tenant]
+			t.mu.RUnlock()
+			now := looked{until: time.Now().Add(keptAge)}
+			now.kept, now.there, now.err = t.read(ctx, tenant)
+			if !now.there || now.err != nil {
+				now.until = time.Now().Add(absentAge)
+			}
+			if t.remember(tenant, now, writes) || ctx.Err() != nil {
+				t.mu.RLock()
+				defer t.mu.RUnlock()
+				return t.known[tenant], nil
+			}
 		}
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		switch last, ok := t.known[tenant]; {
-		case ok && t.writes != writes:
-			return last, nil
-		case now.err != nil && last.there && last.err == nil:
-			last.until = time.Now().Add(absentAge)
-			now = last
-		}
-		t.remember(tenant, now)
-		return now, nil
 	})
 }
 
 // maxAbsent bounds how many tenants without a token are remembered: callers name them.
 const maxAbsent = 10_000
 
-// remember notes what was found; t.mu is held.
-func (t *Tokens) remember(tenant superoffice.Tenant, now looked) {
+// remember notes what was found; false: a token was written since the reading began.
+func (t *Tokens) remember(tenant superoffice.Tenant, now looked, writes int) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.writes[tenant] != writes {
+		return false
+	}
+	if last := t.known[tenant]; now.err != nil && last.there && last.err == nil {
+		last.until = time.Now().Add(absentAge)
+		now = last
+	}
 	if !now.there && len(t.known) > maxAbsent {
 		maps.DeleteFunc(t.known, func(_ superoffice.Tenant, l looked) bool { return !l.there })
 	}
+	t.known[tenant] = now
+	return true
+}
+
+// wrote notes what was written, after it was.
+func (t *Tokens) wrote(tenant superoffice.Tenant, now looked) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.writes[tenant]++
 	t.known[tenant] = now
 }
 
@@ -187,18 +216,24 @@ func (t *Tokens) read(ctx context.Context, tenant superoffice.Tenant) (Kept, boo
 
 // Keep keeps the token in place of one that was kept before.
 func (t *Tokens) Keep(ctx context.Context, kept Kept) error {
+	t.writing.Lock()
+	defer t.writing.Unlock()
+	return t.keep(ctx, kept)
+}
+
+// keep is Keep; t.writing is held.
+func (t *Tokens) keep(ctx context.Context, kept Kept) error {
 	if err := t.storage.Store(ctx, t.place(kept.Tenant), []byte(t.Seal(kept))); err != nil {
 		return fmt.Errorf("storage of Caddy: %w", err)
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.writes++
-	t.known[kept.Tenant] = looked{kept: kept, there: true, until: time.Now().Add(keptAge)}
+	t.wrote(kept.Tenant, looked{kept: kept, there: true, until: time.Now().Add(keptAge)})
 	return nil
 }
 
 // KeepAll keeps all of them or none: when one cannot be kept, those before it are put back as they were.
 func (t *Tokens) KeepAll(ctx context.Context, all []Kept) error {
+	t.writing.Lock()
+	defer t.writing.Unlock()
 	before := make(map[superoffice.Tenant][]byte, len(all))
 	for _, kept := range all {
 		raw, err := t.storage.Load(ctx, t.place(kept.Tenant))
@@ -209,13 +244,11 @@ func (t *Tokens) KeepAll(ctx context.Context, all []Kept) error {
 		}
 	}
 	for i, kept := range all {
-		err := t.Keep(ctx, kept)
+		err := t.keep(ctx, kept)
 		if err == nil {
 			continue
 		}
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storageTimeout)
-		defer cancel()
-		for _, kept := range all[:i] {
+		for _, kept := range all[:i+1] { // what failed may be written all the same
 			if backErr := t.putBack(ctx, kept.Tenant, before[kept.Tenant]); backErr != nil {
 				err = errors.Join(err, fmt.Errorf("%s is not as it was before: %w", kept.Tenant, backErr))
 			}
@@ -227,10 +260,9 @@ func (t *Tokens) KeepAll(ctx context.Context, all []Kept) error {
 
 // putBack writes what was stored before, or nothing for nil.
 func (t *Tokens) putBack(ctx context.Context, tenant superoffice.Tenant, raw []byte) error {
-	t.mu.Lock()
-	t.writes++
-	delete(t.known, tenant)
-	t.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storageTimeout)
+	defer cancel()
+	defer t.wrote(tenant, looked{}) // whoever asks next looks
 	if raw == nil {
 		return t.storage.Delete(ctx, t.place(tenant))
 	}
@@ -239,6 +271,8 @@ func (t *Tokens) putBack(ctx context.Context, tenant superoffice.Tenant, raw []b
 
 // Remove forgets the tenant's token; false: none was kept.
 func (t *Tokens) Remove(ctx context.Context, tenant superoffice.Tenant) (bool, error) {
+	t.writing.Lock()
+	defer t.writing.Unlock()
 	_, err := t.storage.Load(ctx, t.place(tenant))
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
@@ -249,10 +283,7 @@ func (t *Tokens) Remove(ctx context.Context, tenant superoffice.Tenant) (bool, e
 	if err != nil {
 		return false, fmt.Errorf("storage of Caddy: %w", err)
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.writes++
-	t.known[tenant] = looked{until: time.Now().Add(absentAge)}
+	t.wrote(tenant, looked{until: time.Now().Add(absentAge)})
 	return true, nil
 }
 
@@ -283,22 +314,33 @@ func (t *Tokens) Reseal(ctx context.Context) (resealed int, err error) {
 		return 0, err
 	}
 	for _, tenant := range tenants {
-		raw, loadErr := t.storage.Load(ctx, t.place(tenant))
-		if loadErr != nil || t.sealer.Newest(string(raw)) {
-			err = errors.Join(err, loadErr)
-			continue
+		done, tenantErr := t.reseal(ctx, tenant)
+		if tenantErr != nil {
+			err = errors.Join(err, fmt.Errorf("%s: %w", tenant, tenantErr))
 		}
-		kept, openErr := t.Open(tenant, string(raw))
-		if openErr == nil {
-			openErr = t.storage.Store(ctx, t.place(tenant), []byte(t.Seal(kept)))
+		if done {
+			resealed++
 		}
-		if openErr != nil {
-			err = errors.Join(err, fmt.Errorf("%s: %w", tenant, openErr))
-			continue
-		}
-		resealed++
 	}
 	return resealed, err
+}
+
+func (t *Tokens) reseal(ctx context.Context, tenant superoffice.Tenant) (done bool, err error) {
+	t.writing.Lock()
+	defer t.writing.Unlock()
+	raw, err := t.storage.Load(ctx, t.place(tenant))
+	if err != nil || t.sealer.Newest(string(raw)) {
+		return false, err
+	}
+	kept, err := t.Open(tenant, string(raw))
+	if err != nil {
+		return false, err
+	}
+	// Another gateway may have kept another one since: that window is as short as two readings are apart.
+	if again, err := t.storage.Load(ctx, t.place(tenant)); err != nil || !bytes.Equal(again, raw) {
+		return false, err
+	}
+	return true, t.keep(ctx, kept)
 }
 
 // Seal gives the token in the form in which it is stored and exported.

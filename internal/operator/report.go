@@ -24,10 +24,12 @@ type Status struct {
 
 // AppStatus is one app in one environment.
 type AppStatus struct {
-	Environment string         `json:"environment"`
-	App         string         `json:"app"`
-	CallAs      string         `json:"call_as"`
-	Tenants     []TenantStatus `json:"tenants"`
+	Environment string `json:"environment"`
+	App         string `json:"app"`
+	// Site is where people reach the gateway for it, as the configuration says; "" where it names no host.
+	Site    string         `json:"site,omitempty"`
+	CallAs  string         `json:"call_as"`
+	Tenants []TenantStatus `json:"tenants"`
 	// Remark is what the tenants together say, such as that all are refused; "" is nothing.
 	Remark string `json:"remark,omitempty"`
 }
@@ -43,8 +45,8 @@ type TenantStatus struct {
 	Host  string `json:"host,omitempty"`
 	State string `json:"state,omitempty"`
 
-	// Token says where its system token is from: approval, import, configuration, none, or
-	// unreadable; "" for an app without system user.
+	// Token says where its system token is from: approval, import, configuration, none, unreadable (its key is
+	// not among keys), or unknown (the storage gives no answer); "" for an app without system user.
 	Token      string     `json:"token,omitempty"`
 	TokenSince *time.Time `json:"token_since,omitempty"`
 	ApprovedBy string     `json:"approved_by,omitempty"`
