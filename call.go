@@ -43,8 +43,9 @@ type call struct {
 	kept  *guard.Answer // what the first such call was answered
 	leave []func()      // what to give back at the end
 
-	api   string // the tenant's WebAPI
-	owned owned
+	api    string // the tenant's WebAPI
+	owned  owned
+	shared shared // where the credential is one that many callers share
 
 	answered     bool // SuperOffice's answer passed whole
 	answerHeader http.Header

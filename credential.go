@@ -138,21 +138,38 @@ func (h *Handler) mintAccountBearer(ctx context.Context, app *App) (auth.Credent
 // renewalWait is how long a caller waits for a credential that is being minted.
 const renewalWait = 20 * time.Second
 
-func (c *call) keep(key string, mint auth.Mint, spent auth.Reason) *auth.Refusal {
-	mint = c.h.sharing.Mint(key, mint)
-	get := func(ctx context.Context) (auth.Credential, *auth.Refusal) {
-		ctx, cancel := context.WithTimeout(ctx, renewalWait)
-		defer cancel()
-		return c.h.common.credentials.Get(ctx, key, mint)
+// shared is a credential that many callers share, with the way to mint it.
+type shared struct {
+	key  string
+	mint auth.Mint
+}
+
+// keep takes the credential that is kept under key, which is minted if there is none that is good.
+func (c *call) keep(key string, mint auth.Mint, spent auth.Reason) (refusal *auth.Refusal) {
+	c.shared = shared{key, mint}
+	credential, good := c.h.common.credentials.Good(key)
+	if !good {
+		credential, refusal = c.minted(c.r.Context())
 	}
-	credential, refusal := get(c.r.Context())
-	c.owned = owned{Credential: credential, spent: spent, renew: func(ctx context.Context, changed bool) (auth.Credential, *auth.Refusal) {
-		if !c.h.common.credentials.Refused(key, credential, changed) {
-			return auth.Credential{}, auth.Refuse(spent, nil)
-		}
-		return get(ctx)
-	}}
+	c.owned = owned{Credential: credential, spent: spent, renew: c.renewShared}
 	return refusal
+}
+
+// minted waits for the shared credential that is being minted, or is to be.
+func (c *call) minted(ctx context.Context) (auth.Credential, *auth.Refusal) {
+	ctx, cancel := context.WithTimeout(ctx, renewalWait)
+	defer cancel()
+	return c.h.common.credentials.Get(ctx, c.shared.key, c.h.sharing.Mint(c.shared.key, c.shared.mint))
+}
+
+// renewShared has the shared credential minted anew that SuperOffice did not take.
+func (c *call) renewShared(ctx context.Context, changed bool) (auth.Credential, *auth.Refusal) {
+	refused := c.owned.Credential
+	refused.AppToken = auth.Secret{} // what is kept has none
+	if !c.h.common.credentials.Refused(c.shared.key, refused, changed) {
+		return auth.Credential{}, auth.Refuse(c.owned.spent, nil)
+	}
+	return c.minted(ctx)
 }
 
 // sessionBearer takes the signed-in person's own token.

@@ -102,6 +102,18 @@ func (k *Keeper) Look(key string) (Credential, bool) {
 	return entry.credential, true
 }
 
+// Good is Look for a credential that need not be renewed either; false: Get has to be asked. It is what
+// nearly every call needs, and costs it no mint to be made ready.
+func (k *Keeper) Good(key string) (Credential, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	entry, now := k.kept[key], k.now()
+	if entry == nil || !entry.valid(now) || k.due(entry, now) {
+		return Credential{}, false
+	}
+	return entry.credential, true
+}
+
 // Put keeps a credential that was minted elsewhere, in place of what is kept and of a refusal.
 func (k *Keeper) Put(key string, credential Credential) {
 	k.mu.Lock()
