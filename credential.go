@@ -124,7 +124,9 @@ func (h *Handler) mintAccountBearer(ctx context.Context, app *App) (auth.Credent
 		return auth.Credential{}, auth.Refuse(auth.CredentialUnavailable, err)
 	}
 	basic := "Basic " + base64.StdEncoding.EncodeToString([]byte(app.AccountUser+":"+password.Reveal()))
-	proof, refusal := h.prover.Prove(ctx, h.upstreamAPI, auth.Brought{Scheme: auth.BroughtBasic, Authorization: auth.NewSecret(basic)}, auth.Secret{}, true)
+	account := auth.Brought{Scheme: auth.BroughtBasic, Authorization: auth.NewSecret(basic)}
+	h.prover.Forget(h.upstreamAPI, account, true) // or the one that was revoked or refused comes back
+	proof, refusal := h.prover.Prove(ctx, h.upstreamAPI, account, auth.Secret{}, true)
 	h.metrics.Renewal(outcome.AccountBearer, outcome.ResultOf(refusal == nil, refusal != nil && refusal.Status < http.StatusInternalServerError))
 	if refusal != nil && refusal.Reason == auth.CredentialInvalid {
 		refusal = auth.Refuse(auth.UpstreamCredentialRefused, errors.New("call_as account: SuperOffice refused the user name or the password"))
