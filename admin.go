@@ -54,10 +54,11 @@ func (Admin) Routes() []caddy.AdminRoute {
 // adminRoute serves exactly one path with exactly one method.
 func adminRoute(method, path string, serve func(*http.Request) (any, error)) caddy.AdminRoute {
 	return caddy.AdminRoute{Pattern: path, Handler: caddy.AdminHandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
-		if r.URL.Path != path {
+		if r.URL.EscapedPath() != path {
 			return caddy.APIError{HTTPStatus: http.StatusNotFound, Err: errors.New("no such endpoint")}
 		}
 		if r.Method != method {
+			w.Header().Set("Allow", method)
 			return caddy.APIError{HTTPStatus: http.StatusMethodNotAllowed, Err: errors.New("want " + method)}
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, maxAdminBody)
@@ -66,7 +67,11 @@ func adminRoute(method, path string, serve func(*http.Request) (any, error)) cad
 			if api := (caddy.APIError{}); errors.As(err, &api) {
 				return api
 			}
-			return caddy.APIError{HTTPStatus: http.StatusBadRequest, Err: err}
+			status := http.StatusBadRequest
+			if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+				status = http.StatusRequestEntityTooLarge
+			}
+			return caddy.APIError{HTTPStatus: status, Err: err}
 		}
 		w.Header().Set("Content-Type", "application/json")
 		return json.NewEncoder(w).Encode(answer)

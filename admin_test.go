@@ -339,3 +339,29 @@ func TestTokensSealedUnderAnOlderKeyAreReadSealedAnewAndMissedWhenTheKeyIsGone(t
 		return gone.do(nil, http.MethodPost, tenantPath, seedBody, gone.service()).status == http.StatusOK
 	})
 }
+
+func TestAnImportTakesNoApprovalBack(t *testing.T) {
+	t.Parallel()
+	g := newGateway(t, approvals)
+	g.importTokens(false, operator.ImportTenant{Tenant: "Cust12345", SystemToken: "Sandbox erp-before"})
+	var backup operator.Tenants
+	if code, problem := g.admin(http.MethodGet, operator.ExportPath+"?app=erp&environment="+g.so.Base(), nil, &backup); code != http.StatusOK {
+		t.Fatal(code, problem)
+	}
+	if status, page := g.approve("erp", "Cust12345", "tove"); status != http.StatusOK {
+		t.Fatal(status, page)
+	}
+	// The older one of a backup, and the same one with a name.
+	if done := g.importTokens(false, operator.ImportTenant{Tenant: "Cust12345", Sealed: backup.Tenants[0].Sealed}); !done.Kept || done.Lines[0].Result != "older" {
+		t.Errorf("%+v", done)
+	}
+	if done := g.importTokens(false, operator.ImportTenant{Tenant: "Cust12345", SystemToken: g.so.SystemToken("erp", "Cust12345"), Name: "Uno AS"}); !done.Kept || done.Lines[0].Result != "replaced" {
+		t.Errorf("%+v", done)
+	}
+	if s := g.status("Cust12345"); s.Token != "approval" || s.ApprovedBy != "tove@uno.example" || s.Name != "Uno AS" {
+		t.Errorf("%+v", s)
+	}
+	if got := g.do(nil, http.MethodPost, tenantPath, seedBody, g.service()); got.status != http.StatusOK {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+}

@@ -213,10 +213,11 @@ func (c *check) agentStep(ctx context.Context) (string, *trouble) {
 	case err != nil:
 		return "", refusedBecause(auth.UpstreamUnreachable, "("+err.Error()+")")
 	case status == http.StatusForbidden || status == http.StatusUnauthorized:
-		return "", &trouble{
-			fmt.Sprintf("SuperOffice takes the credential and refuses the agent (HTTP %d)", status),
-			"ask SuperOffice's app manager to grant the ErpSync agent to the app's registration; until then no call can succeed in any tenant",
+		found := fmt.Sprintf("SuperOffice takes the credential and refuses the agent (HTTP %d)", status)
+		if c.h.locator == nil {
+			return "", &trouble{found, "look at the rights of the service account in SuperOffice, and whether the licence has ERP synchronisation"}
 		}
+		return "", &trouble{found, "ask SuperOffice's app manager to grant the ErpSync agent to the app's registration (a 401 may also mean that client_secret is not the one of this registration); until then no call can succeed in any tenant"}
 	case status != http.StatusOK:
 		return "", &trouble{fmt.Sprintf("GetEngineStatus answered HTTP %d", status), auth.UpstreamAnswerRefused.Remedy() + "; try again, then ask SuperOffice"}
 	}

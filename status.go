@@ -46,7 +46,7 @@ func adminStatus(r *http.Request) (any, error) {
 		for _, tenant := range tenants {
 			told.Tenants = append(told.Tenants, app.status(ctx, tenant))
 		}
-		told.Remark = remark(told.Tenants)
+		told.Remark = app.remark()
 		if err != nil { // what is known without it is told all the same: people ask when something is down
 			told.Remark = "The tenants whose system token is kept cannot be listed: " + err.Error()
 		}
@@ -182,14 +182,15 @@ func attention(t operator.TenantStatus, stateErr, tokenErr error, known outcome.
 }
 
 // remark is what the tenants say together.
-func remark(tenants []operator.TenantStatus) string {
+func (a runningApp) remark() string {
 	refused, asked := 0, 0
-	for _, t := range tenants {
-		if t.Consent != "" {
-			asked++
-		}
-		if t.Consent == string(outcome.ConsentRequired) {
+	for _, tenant := range a.h.common.ledger.Tenants(a.Name) {
+		switch a.h.common.ledger.Standing(a.Name, tenant).Consent {
+		case outcome.ConsentRequired:
 			refused++
+			asked++
+		case outcome.Approved:
+			asked++
 		}
 	}
 	if refused > 1 && refused == asked {

@@ -45,7 +45,7 @@ func adminTenants(r *http.Request) (any, error) {
 	told := operator.Tenants{App: app.Name, Environment: app.h.place(), Tenants: []operator.KeptTenant{}}
 	for _, tenant := range tenants {
 		t := app.status(r.Context(), tenant)
-		told.Tenants = append(told.Tenants, operator.KeptTenant{Tenant: t.Tenant, Name: t.Name, Granted: t.Granted, Token: t.Token, Since: t.TokenSince, By: t.ApprovedBy})
+		told.Tenants = append(told.Tenants, operator.KeptTenant{Tenant: t.Tenant, Name: t.Name, Granted: t.Granted, Suspended: t.Suspended, Token: t.Token, Since: t.TokenSince, By: t.ApprovedBy})
 	}
 	return told, nil
 }
@@ -104,7 +104,7 @@ func adminImport(r *http.Request) (any, error) {
 		}
 		if err != nil {
 			line.Problem, wrong = err.Error(), true
-		} else if line.Result != "unchanged" {
+		} else if line.Result == "added" || line.Result == "replaced" {
 			all = append(all, kept)
 		}
 		done.Lines = append(done.Lines, line)
@@ -162,8 +162,14 @@ func (a runningApp) differs(ctx context.Context, kept *systemuser.Kept) (string,
 		return "", err
 	case !there:
 		return "added", nil
-	case before.Token.Equal(kept.Token.Reveal()) && (kept.Name == "" || before.Name == kept.Name):
-		return "unchanged", nil
+	case before.Token.Equal(kept.Token.Reveal()):
+		// Who approved, and when, stays: the line brings a name at most.
+		kept.Since, kept.By = before.Since, before.By
+		if kept.Name == "" || before.Name == kept.Name {
+			return "unchanged", nil
+		}
+	case kept.Since.Before(before.Since): // of a backup
+		return "older", nil
 	}
 	return "replaced", nil
 }

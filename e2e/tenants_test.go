@@ -227,7 +227,10 @@ func TestThreeHundredTenantsComeInAreCheckedAndLeave(t *testing.T) {
 	if dump := c.redis.Dump(); strings.Contains(dump, "Sandbox erp-") {
 		t.Error("a system token lies in Redis in clear")
 	}
-	for _, args := range [][]string{{"status", "nonsense"}, {"check", "erp"}, {"check", "nobody", "Cust1"}, {"tenants", "import", "portal"}} {
+	if out, code := run("tenant,system_token\nCust1,x\n", "tenants", "import", "portal", admin(one)); code != 1 || !strings.Contains(out, "app portal keeps no system tokens") {
+		t.Errorf("%d %s", code, out)
+	}
+	for _, args := range [][]string{{"status", "nonsense"}, {"check", "erp"}, {"check", "nobody", "Cust1"}} {
 		if out, code := run("x", append(args, admin(one))...); code != 1 {
 			t.Errorf("%v: %d %s", args, code, out)
 		}

@@ -52,14 +52,17 @@ func checkCommand() *cobra.Command {
 			}
 			began := time.Now()
 			checks, err := gateway.checkAll(cmd, app, environment, tenants, atOnce)
-			if err != nil {
+			if len(checks) == 1 && err != nil {
 				return err
 			}
-			failed, err := printChecks(cmd.OutOrStdout(), checks, asJSON, time.Since(began))
-			if err == nil && failed > 0 {
+			failed, printErr := printChecks(cmd.OutOrStdout(), checks, asJSON, time.Since(began))
+			switch {
+			case err != nil || printErr != nil:
+				return errors.Join(err, printErr)
+			case failed > 0:
 				return errAttention
 			}
-			return err
+			return nil
 		}),
 	}
 	flags := cmd.Flags()
@@ -73,18 +76,13 @@ func checkCommand() *cobra.Command {
 
 // tenantsOf lists the tenants that the app is granted in.
 func (g *gateway) tenantsOf(cmd *cobra.Command, app, environment string) (tenants []string, err error) {
-	var status Status
-	if err := g.ask(cmd.Context(), http.MethodGet, StatusPath, nil, &status); err != nil {
+	var found Tenants
+	if err := g.ask(cmd.Context(), http.MethodGet, TenantsPath+ofApp(app, environment), nil, &found); err != nil {
 		return nil, err
 	}
-	for _, a := range status.Apps {
-		if a.App != app || environment != "" && a.Environment != environment {
-			continue
-		}
-		for _, t := range a.Tenants {
-			if t.Granted && !t.Suspended {
-				tenants = append(tenants, t.Tenant)
-			}
+	for _, t := range found.Tenants {
+		if t.Granted && !t.Suspended {
+			tenants = append(tenants, t.Tenant)
 		}
 	}
 	if len(tenants) == 0 {
@@ -93,8 +91,8 @@ func (g *gateway) tenantsOf(cmd *cobra.Command, app, environment string) (tenant
 	return tenants, nil
 }
 
-// checkAll checks tenants, several at a time, and gives the checks in the order of the tenants. What has been
-// checked is told on a terminal.
+// checkAll checks tenants, several at a time, and gives the checks in the order of the tenants; one that could not
+// be made has an Error. What has been checked is told on a terminal.
 func (g *gateway) checkAll(cmd *cobra.Command, app, environment string, tenants []string, atOnce int) ([]Check, error) {
 	checks, errs := make([]Check, len(tenants)), make([]error, len(tenants))
 	progress := newProgress(cmd.ErrOrStderr(), len(tenants))
@@ -105,6 +103,9 @@ func (g *gateway) checkAll(cmd *cobra.Command, app, environment string, tenants 
 		group.Go(func() {
 			for i := range next {
 				errs[i] = g.ask(cmd.Context(), http.MethodPost, CheckPath, CheckRequest{app, tenants[i], environment}, &checks[i])
+				if errs[i] != nil {
+					checks[i] = Check{App: app, Tenant: tenants[i], Error: errs[i].Error()}
+				}
 				progress.done(errs[i] == nil && checks[i].OK)
 			}
 		})
@@ -114,7 +115,12 @@ func (g *gateway) checkAll(cmd *cobra.Command, app, environment string, tenants 
 	}
 	close(next)
 	group.Wait()
-	return checks, errors.Join(errs...)
+	for _, err := range errs {
+		if err != nil {
+			return checks, fmt.Errorf("not every tenant was checked: %w", err) // one says it for all
+		}
+	}
+	return checks, nil
 }
 
 // progress tells on a terminal how many are done.
@@ -153,11 +159,14 @@ func (p *progress) end() {
 
 // printChecks writes one check step by step, several a line each with what failed beneath.
 func printChecks(out io.Writer, checks []Check, asJSON bool, took time.Duration) (failed int, err error) {
-	calls := 0
+	calls, unmade := 0, 0
 	for _, c := range checks {
 		calls += c.Calls
 		if !c.OK {
 			failed++
+		}
+		if c.Error != "" {
+			unmade++
 		}
 	}
 	if asJSON {
@@ -169,8 +178,11 @@ func printChecks(out io.Writer, checks []Check, asJSON bool, took time.Duration)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "TENANT\tNAME\tRESULT\tTIME\tFOUND")
 	for _, c := range checks {
-		result, last := "ok", c.Steps[len(c.Steps)-1]
-		if !c.OK {
+		result, last := "ok", c.last()
+		switch {
+		case c.Error != "":
+			result = "not checked"
+		case !c.OK:
 			result = last.Name + " failed"
 		}
 		seconds := 0.0
@@ -183,12 +195,27 @@ func printChecks(out io.Writer, checks []Check, asJSON bool, took time.Duration)
 		return failed, err
 	}
 	for _, c := range checks {
-		if last := c.Steps[len(c.Steps)-1]; !c.OK {
+		if last := c.last(); !c.OK && c.Error == "" {
 			fmt.Fprintf(out, "\n%s: %s\n  %s\n", command.Cell(c.Tenant), command.Printable(last.Found), command.Printable(last.Remedy))
 		}
 	}
-	fmt.Fprintf(out, "\n%s in %.1fs with %s to SuperOffice: %d well, %d failed\n", count(len(checks), "tenant"), took.Seconds(), count(calls, "request"), len(checks)-failed, failed)
+	fmt.Fprintf(out, "\n%s in %.1fs with %s to SuperOffice: %d well, %d failed%s\n", count(len(checks), "tenant"), took.Seconds(), count(calls, "request"), len(checks)-failed, failed-unmade, notChecked(unmade))
 	return failed, nil
+}
+
+// last is where a check ended.
+func (c Check) last() Step {
+	if len(c.Steps) == 0 {
+		return Step{Found: c.Error}
+	}
+	return c.Steps[len(c.Steps)-1]
+}
+
+func notChecked(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", %d not checked", n)
 }
 
 func (c Check) steps(out io.Writer) error {

@@ -106,6 +106,8 @@ type Check struct {
 	// Calls is how many requests went to SuperOffice.
 	Calls int    `json:"calls"`
 	Steps []Step `json:"steps"`
+	// Error is why the gateway made no check.
+	Error string `json:"error,omitempty"`
 }
 
 // Step is one step of a check. The first that fails is the last.
@@ -128,13 +130,14 @@ type Tenants struct {
 
 // KeptTenant is one of them. Sealed is there in an export alone: the token, sealed under the gateway's keys.
 type KeptTenant struct {
-	Tenant  string     `json:"tenant"`
-	Name    string     `json:"name,omitempty"`
-	Granted bool       `json:"granted"`
-	Token   string     `json:"token,omitempty"` // as in TenantStatus
-	Since   *time.Time `json:"since,omitempty"`
-	By      string     `json:"by,omitempty"`
-	Sealed  string     `json:"sealed,omitempty"`
+	Tenant    string     `json:"tenant"`
+	Name      string     `json:"name,omitempty"`
+	Granted   bool       `json:"granted"`
+	Suspended bool       `json:"suspended,omitempty"`
+	Token     string     `json:"token,omitempty"` // as in TenantStatus
+	Since     *time.Time `json:"since,omitempty"`
+	By        string     `json:"by,omitempty"`
+	Sealed    string     `json:"sealed,omitempty"`
 }
 
 // ImportRequest brings system tokens, in clear or as an export sealed them. DryRun keeps nothing.
@@ -160,7 +163,8 @@ type Import struct {
 	Lines []ImportLine `json:"lines"`
 }
 
-// ImportLine says of one line: added, replaced, unchanged, or what is wrong with it.
+// ImportLine says of one line: added, replaced, unchanged, older (a sealed one that is older than what is kept, which
+// stays), or what is wrong with it.
 type ImportLine struct {
 	Line    int    `json:"line"`
 	Tenant  string `json:"tenant"`

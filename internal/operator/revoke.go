@@ -24,7 +24,7 @@ func revokeCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var told struct{ Revoked string }
 			if err := gateway.ask(cmd.Context(), http.MethodPost, RevokePath, what, &told); err != nil {
-				return fmt.Errorf("nothing was revoked: %w", err)
+				return fmt.Errorf("revoke: %w", err)
 			}
 			fmt.Fprintln(cmd.OutOrStdout(), "revoked:", told.Revoked)
 			return nil

@@ -42,6 +42,9 @@ func statusCommand() *cobra.Command {
 			if err := gateway.ask(cmd.Context(), http.MethodGet, StatusPath+"?"+query.Encode(), nil, &status); err != nil {
 				return err
 			}
+			if len(status.Apps) == 0 {
+				return fmt.Errorf("the gateway at %s has no app configured: no erpsync handler stands in its configuration", gateway.address)
+			}
 			wanted := 0
 			for _, app := range status.Apps {
 				for _, t := range app.Tenants {
@@ -97,7 +100,7 @@ func (s *Status) table(out io.Writer, now time.Time) error {
 		}
 		fmt.Fprintf(out, "%s, %s, call_as %s: %s, %s\n", app.App, app.Environment, app.CallAs, count(len(app.Tenants), "tenant"), needs(len(trouble)))
 		if app.Remark != "" {
-			fmt.Fprintln(out, app.Remark)
+			fmt.Fprintln(out, command.Printable(app.Remark))
 		}
 		if len(app.Tenants) == 0 {
 			continue
@@ -135,6 +138,9 @@ func (s *Status) details(out io.Writer, now time.Time) error {
 		for _, t := range app.Tenants {
 			if i > 0 {
 				fmt.Fprintln(out)
+			}
+			if app.Remark != "" {
+				fmt.Fprintln(out, command.Printable(app.Remark))
 			}
 			w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 			line := func(name, format string, args ...any) {

@@ -70,7 +70,7 @@ func importCommand() *cobra.Command {
 			}
 			var done Import
 			if err := gateway.ask(cmd.Context(), http.MethodPost, ImportPath, request, &done); err != nil {
-				return fmt.Errorf("nothing was kept: %w", err)
+				return fmt.Errorf("import: %w", err)
 			}
 			if asJSON {
 				err = printJSON(cmd.OutOrStdout(), done)
@@ -103,26 +103,63 @@ func readTenants(raw []byte) ([]ImportTenant, error) {
 	return readTenantsCSV(raw)
 }
 
-func readTenantsJSON(raw []byte) ([]ImportTenant, error) {
-	var file struct{ Tenants []ImportTenant }
-	into := any(&file)
-	if raw[0] == '[' {
-		into = &file.Tenants
+// readTenantsJSON reads a list of tenants, or an object with one in it, whatever else it holds.
+func readTenantsJSON(raw []byte) (tenants []ImportTenant, err error) {
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	line := func() int { // of what comes next
+		offset := int(decoder.InputOffset())
+		gap := len(raw[offset:]) - len(bytes.TrimLeft(raw[offset:], " \t\r\n,"))
+		return 1 + bytes.Count(raw[:offset+gap], []byte("\n"))
 	}
-	if err := json.Unmarshal(raw, into); err != nil {
+	defer func() {
 		var syntax *json.SyntaxError
-		if errors.As(err, &syntax) {
-			return nil, fmt.Errorf("line %d: no JSON", 1+bytes.Count(raw[:min(int(syntax.Offset), len(raw))], []byte("\n")))
+		switch {
+		case errors.As(err, &syntax):
+			tenants, err = nil, fmt.Errorf("line %d: no JSON", 1+bytes.Count(raw[:min(int(syntax.Offset), len(raw))], []byte("\n")))
+		case err != nil:
+			tenants, err = nil, errors.New(`want {"tenants": [{"tenant": "Cust12345", "system_token": "…"}]}`)
+		case len(tenants) == 0:
+			err = errors.New("no tenants are in it")
 		}
-		return nil, errors.New(`want {"tenants": [{"tenant": "Cust12345", "system_token": "…"}]}`)
+	}()
+	list := func() error {
+		if open, err := decoder.Token(); err != nil || open != json.Delim('[') {
+			return errors.Join(err, errors.New("no list"))
+		}
+		for decoder.More() {
+			tenant := ImportTenant{Line: line()}
+			at := tenant.Line
+			if err := decoder.Decode(&tenant); err != nil {
+				return err
+			}
+			tenant.Line = at
+			tenants = append(tenants, tenant)
+		}
+		_, err := decoder.Token()
+		return err
 	}
-	if len(file.Tenants) == 0 {
-		return nil, errors.New("no tenants are in it")
+	if raw[0] == '[' {
+		return tenants, list()
 	}
-	for i := range file.Tenants {
-		file.Tenants[i].Line = i + 1
+	if _, err := decoder.Token(); err != nil {
+		return nil, err
 	}
-	return file.Tenants, nil
+	for decoder.More() {
+		key, err := decoder.Token()
+		if err != nil {
+			return nil, err
+		}
+		if key == "tenants" {
+			err = list()
+		} else {
+			err = decoder.Decode(new(json.RawMessage))
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	_, err = decoder.Token()
+	return tenants, err
 }
 
 func readTenantsCSV(raw []byte) ([]ImportTenant, error) {
@@ -290,7 +327,7 @@ func removeCommand() *cobra.Command {
 			request.App, request.Tenant = args[0], args[1]
 			var told struct{ Removed string }
 			if err := gateway.ask(cmd.Context(), http.MethodPost, RemovePath, request, &told); err != nil {
-				return fmt.Errorf("nothing was removed: %w", err)
+				return fmt.Errorf("remove: %w", err)
 			}
 			fmt.Fprintln(cmd.OutOrStdout(), "removed:", command.Printable(told.Removed))
 			return nil

@@ -21,7 +21,7 @@ func TestAnImportIsReadWhateverWroteIt(t *testing.T) {
 			t.Errorf("%s: %v %s", name, err, diff)
 		}
 	}
-	want[0].Line, want[1].Line = 1, 2
+	want[0].Line, want[1].Line = 1, 1
 	for name, text := range map[string]string{
 		"a tenants file": `{"$schema":"x","tenants":[{"tenant":"Cust1","name":"Uno, AS","system_token":"App 1-a","connections":[612]},{"tenant":"Cust2","system_token":"App 1-b","suspended":true}]}`,
 		"a list":         ` [{"tenant":"Cust1","name":"Uno, AS","system_token":"App 1-a"},{"tenant":"Cust2","system_token":"App 1-b"}]`,
@@ -50,6 +50,14 @@ func TestAnImportThatCannotBeReadIsRefusedByItsLineAndShowsNoToken(t *testing.T)
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%q: %v, want %s", text, err, want)
 		}
+	}
+}
+
+func TestAnImportNamesTheLineOfEachEntry(t *testing.T) {
+	t.Parallel()
+	got, err := readTenants([]byte("{\n\t\"environment\": {\"x\": [1]},\n\t\"tenants\": [\n\t\t{\"tenant\": \"Cust1\",\n\t\t \"sealed\": \"A\", \"line\": 99},\n\n\t\t{\"tenant\": \"Cust2\", \"sealed\": \"B\"}\n\t]\n}"))
+	if err != nil || len(got) != 2 || got[0].Line != 4 || got[1].Line != 7 {
+		t.Errorf("%+v %v", got, err)
 	}
 }
 
