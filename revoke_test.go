@@ -76,15 +76,28 @@ func TestAStoreThatLostEverythingBringsNoRevokedTicketBack(t *testing.T) {
 	g := newGateway(t, approvals+"\nstore redis {\naddress "+server.Address+"\n}\nkeys "+strings.Repeat("k", 32))
 	g.approve("erp", "Cust12345", "tove")
 	revoked := g.ticket()
-	g.revoke(operator.Revocation{App: "erp"})
-	if g.ticket() == revoked {
-		t.Fatal("the revoked one was used")
-	}
+	g.revoke(operator.Revocation{App: "erp"}) // and nobody calls before the store is lost
 	client := redis.NewClient(&redis.Options{Addr: server.Address})
 	defer client.Close()
 	if err := client.FlushAll(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}
+	if g.ticket() == revoked {
+		t.Error("the revoked one is back")
+	}
+}
+
+func TestAStoreWithTheMarksFromBeforeBringsNoRevokedTicketBack(t *testing.T) {
+	t.Parallel()
+	g := newGateway(t, approvals)
+	g.h.common.sessions = session.NewMemory(0, nil)
+	g.approve("erp", "Cust12345", "tove")
+	revoked := g.ticket()
+	g.revoke(operator.Revocation{App: "erp"})
+	if g.ticket() == revoked {
+		t.Fatal("the revoked one was used")
+	}
+	g.h.common.sessions = session.NewMemory(0, nil)
 	if g.ticket() == revoked {
 		t.Error("the revoked one is back")
 	}
