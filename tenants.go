@@ -38,13 +38,15 @@ func adminTenants(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	tenants, err := app.tenants(r.Context())
-	if err != nil {
-		return nil, unavailable(err)
+	ctx, cancel := context.WithTimeout(r.Context(), statusTimeout)
+	defer cancel()
+	tenants, err := app.tenants(ctx)
+	if err != nil { // those that are known without the storage are told all the same
+		cancel()
 	}
 	told := operator.Tenants{App: app.Name, Environment: app.h.place(), Tenants: []operator.KeptTenant{}}
 	for _, tenant := range tenants {
-		t := app.status(r.Context(), tenant)
+		t := app.status(ctx, tenant)
 		told.Tenants = append(told.Tenants, operator.KeptTenant{Tenant: t.Tenant, Name: t.Name, Granted: t.Granted, Suspended: t.Suspended, Token: t.Token, Since: t.TokenSince, By: t.ApprovedBy})
 	}
 	return told, nil

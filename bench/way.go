@@ -146,6 +146,9 @@ func (r *room) profile(w way) error {
 	if err = errors.Join(err, <-loaded); err != nil {
 		return err
 	}
+	if err := os.MkdirAll(r.profiles, 0o750); err != nil {
+		return err
+	}
 	return os.WriteFile(filepath.Join(r.profiles, strings.NewReplacer(" ", "-", ",", "", ":", "", "(", "", ")", "", "/", "").Replace(w.name)+".pprof"), raw, 0o600)
 }
 

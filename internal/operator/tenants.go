@@ -93,18 +93,18 @@ func importCommand() *cobra.Command {
 
 // readTenants reads what an import brings. Its errors name the line and never hold a token.
 func readTenants(raw []byte) ([]ImportTenant, error) {
-	raw = bytes.TrimSpace(bytes.TrimPrefix(raw, []byte("\xef\xbb\xbf")))
-	switch {
-	case len(raw) == 0:
+	raw = bytes.TrimRight(bytes.TrimPrefix(raw, []byte("\xef\xbb\xbf")), " \t\r\n")
+	switch begins := bytes.TrimLeft(raw, " \t\r\n"); {
+	case len(begins) == 0:
 		return nil, errors.New("standard input is empty")
-	case raw[0] == '{' || raw[0] == '[':
-		return readTenantsJSON(raw)
+	case begins[0] == '{' || begins[0] == '[':
+		return readTenantsJSON(raw, begins[0] == '[')
 	}
 	return readTenantsCSV(raw)
 }
 
 // readTenantsJSON reads a list of tenants, or an object with one in it, whatever else it holds.
-func readTenantsJSON(raw []byte) (tenants []ImportTenant, err error) {
+func readTenantsJSON(raw []byte, isList bool) (tenants []ImportTenant, err error) {
 	decoder := json.NewDecoder(bytes.NewReader(raw))
 	line := func() int { // of what comes next
 		offset := int(decoder.InputOffset())
@@ -138,8 +138,9 @@ func readTenantsJSON(raw []byte) (tenants []ImportTenant, err error) {
 		_, err := decoder.Token()
 		return err
 	}
-	if raw[0] == '[' {
-		return tenants, list()
+	if isList {
+		err = list()
+		return tenants, err
 	}
 	if _, err := decoder.Token(); err != nil {
 		return nil, err
@@ -164,7 +165,7 @@ func readTenantsJSON(raw []byte) (tenants []ImportTenant, err error) {
 
 func readTenantsCSV(raw []byte) ([]ImportTenant, error) {
 	reader := csv.NewReader(bytes.NewReader(raw))
-	head, _, _ := bytes.Cut(raw, []byte("\n"))
+	head, _, _ := bytes.Cut(bytes.TrimLeft(raw, " \t\r\n"), []byte("\n"))
 	if bytes.Count(head, []byte(";")) > bytes.Count(head, []byte(",")) {
 		reader.Comma = ';' // what spreadsheets write where the comma is decimal
 	}

@@ -55,8 +55,8 @@ func TestAnImportThatCannotBeReadIsRefusedByItsLineAndShowsNoToken(t *testing.T)
 
 func TestAnImportNamesTheLineOfEachEntry(t *testing.T) {
 	t.Parallel()
-	got, err := readTenants([]byte("{\n\t\"environment\": {\"x\": [1]},\n\t\"tenants\": [\n\t\t{\"tenant\": \"Cust1\",\n\t\t \"sealed\": \"A\", \"line\": 99},\n\n\t\t{\"tenant\": \"Cust2\", \"sealed\": \"B\"}\n\t]\n}"))
-	if err != nil || len(got) != 2 || got[0].Line != 4 || got[1].Line != 7 {
+	got, err := readTenants([]byte("\n\n{\n\t\"environment\": {\"x\": [1]},\n\t\"tenants\": [\n\t\t{\"tenant\": \"Cust1\",\n\t\t \"sealed\": \"A\", \"line\": 99},\n\n\t\t{\"tenant\": \"Cust2\", \"sealed\": \"B\"}\n\t]\n}"))
+	if err != nil || len(got) != 2 || got[0].Line != 6 || got[1].Line != 9 {
 		t.Errorf("%+v %v", got, err)
 	}
 }
