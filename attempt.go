@@ -156,7 +156,7 @@ func setAttempt(w http.ResponseWriter, cookie, sealed string, lifetime time.Dura
 	http.SetCookie(w, &http.Cookie{Name: cookie, Value: sealed, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteNoneMode, MaxAge: int(lifetime.Seconds())})
 }
 
-// clearAttempt takes it back: each is answered once.
+// clearAttempt takes it back from a browser whose attempt has been answered.
 func clearAttempt(w http.ResponseWriter, cookie string) { setAttempt(w, cookie, "", -time.Second) }
 
 // navigated tells that a person looks at the answer rather than a script.

@@ -157,7 +157,7 @@ func (c *call) refuse(refusal *auth.Refusal) error {
 		c.h.logger.Error("call not served", zap.String("request_id", c.record.RequestID), zap.String("reason", string(refusal.Reason)),
 			zap.String("app", c.record.App), zap.String("tenant", c.record.Tenant), zap.Error(refusal.Cause))
 	}
-	c.approvable(refusal)
+	c.offerApproval(refusal)
 	if refusal.Reason == auth.MethodNotAllowed {
 		c.w.Header().Set("Allow", http.MethodPost)
 	}

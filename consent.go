@@ -52,8 +52,8 @@ func (h *Handler) emit(event string, app *App, tenant superoffice.Tenant) {
 	}
 }
 
-// approvable gives a refusal the link at which the tenant's administrator mends it.
-func (c *call) approvable(refusal *auth.Refusal) {
+// offerApproval gives a refusal the link at which the tenant's administrator mends it.
+func (c *call) offerApproval(refusal *auth.Refusal) {
 	if refusal.Reason == auth.NoSystemToken || refusal.Reason == auth.ConsentRequired {
 		refusal.Approve = c.h.approveURL(c.app, c.principal.Tenant)
 	}

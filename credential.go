@@ -92,10 +92,10 @@ func (h *Handler) mintTicket(ctx context.Context, app *App, tenant superoffice.T
 			ticket, err = app.system.Mint(ctx, tenant, kept.Token)
 		}
 	}
-	refused = nil
-	h.metrics.Renewal(outcome.SystemTicket, outcome.ResultOf(err == nil, errors.As(err, &refused)))
+	isRefused := errors.As(err, &refused)
+	h.metrics.Renewal(outcome.SystemTicket, outcome.ResultOf(err == nil, isRefused))
 	switch {
-	case refused != nil:
+	case isRefused:
 		h.consentRequired(app, tenant, err, refused.Message)
 		return auth.Credential{}, auth.Refuse(auth.ConsentRequired, err)
 	case err != nil:
