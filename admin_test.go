@@ -265,6 +265,9 @@ func TestAnImportKeepsEveryLineOrNone(t *testing.T) {
 	if code, text := g.admin(http.MethodGet, operator.StatusPath, nil, nil); code != http.StatusOK || !strings.Contains(text, "cannot be listed") || !strings.Contains(text, "the disk is gone") {
 		t.Errorf("status while the storage is down: %d %s", code, text)
 	}
+	if code, text := g.admin(http.MethodGet, operator.TenantsPath+"?app=erp&environment="+g.so.Base(), nil, nil); code != http.StatusOK || !strings.Contains(text, "cannot be listed") {
+		t.Errorf("the tenants while the storage is down: %d %s", code, text)
+	}
 	broken.down.Store(false)
 	tenants, err := kept.Tenants(t.Context())
 	if err != nil || fmt.Sprint(tenants) != "[Cust12345]" {

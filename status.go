@@ -48,7 +48,7 @@ func adminStatus(r *http.Request) (any, error) {
 		}
 		told.Remark = app.remark()
 		if err != nil { // what is known without it is told all the same: people ask when something is down
-			told.Remark = "The tenants whose system token is kept cannot be listed: " + err.Error()
+			told.Remark = unlisted(err)
 		}
 		if wanted == "" || len(told.Tenants) > 0 {
 			status.Apps = append(status.Apps, told)
@@ -179,6 +179,11 @@ func attention(t operator.TenantStatus, stateErr, tokenErr error, known outcome.
 		return of(auth.Reason(known.Failed.Reason))
 	}
 	return "", ""
+}
+
+// unlisted says what is missing while the storage gives no answer.
+func unlisted(err error) string {
+	return "The tenants whose system token is kept cannot be listed: " + err.Error()
 }
 
 // remark is what the tenants say together.

@@ -41,10 +41,11 @@ func adminTenants(r *http.Request) (any, error) {
 	ctx, cancel := context.WithTimeout(r.Context(), statusTimeout)
 	defer cancel()
 	tenants, err := app.tenants(ctx)
+	told := operator.Tenants{App: app.Name, Environment: app.h.place(), Tenants: []operator.KeptTenant{}}
 	if err != nil { // those that are known without the storage are told all the same
+		told.Remark = unlisted(err)
 		cancel()
 	}
-	told := operator.Tenants{App: app.Name, Environment: app.h.place(), Tenants: []operator.KeptTenant{}}
 	for _, tenant := range tenants {
 		t := app.status(ctx, tenant)
 		told.Tenants = append(told.Tenants, operator.KeptTenant{Tenant: t.Tenant, Name: t.Name, Granted: t.Granted, Suspended: t.Suspended, Token: t.Token, Since: t.TokenSince, By: t.ApprovedBy})

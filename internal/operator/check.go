@@ -80,6 +80,7 @@ func (g *gateway) tenantsOf(cmd *cobra.Command, app, environment string) (tenant
 	if err := g.ask(cmd.Context(), http.MethodGet, TenantsPath+ofApp(app, environment), nil, &found); err != nil {
 		return nil, err
 	}
+	found.remark(cmd)
 	for _, t := range found.Tenants {
 		if t.Granted && !t.Suspended {
 			tenants = append(tenants, t.Tenant)

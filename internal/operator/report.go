@@ -126,6 +126,8 @@ type Tenants struct {
 	App         string       `json:"app"`
 	Environment string       `json:"environment"`
 	Tenants     []KeptTenant `json:"tenants"`
+	// Remark says that some may be missing, and why; "" is nothing.
+	Remark string `json:"remark,omitempty"`
 }
 
 // KeptTenant is one of them. Sealed is there in an export alone: the token, sealed under the gateway's keys.

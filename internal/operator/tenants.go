@@ -258,6 +258,13 @@ func ofApp(app, environment string) string {
 	return "?" + query.Encode()
 }
 
+// remark says beside the answer that it may not be all.
+func (t Tenants) remark(cmd *cobra.Command) {
+	if t.Remark != "" {
+		fmt.Fprintln(cmd.ErrOrStderr(), command.Printable(t.Remark))
+	}
+}
+
 func listCommand() *cobra.Command {
 	var gateway gateway
 	var asJSON bool
@@ -289,6 +296,7 @@ func listCommand() *cobra.Command {
 				return err
 			}
 			fmt.Fprintf(out, "\n%s\n", count(len(found.Tenants), "tenant"))
+			found.remark(cmd)
 			return nil
 		},
 	}
