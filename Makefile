@@ -3,11 +3,15 @@ GO    ?= go
 TOOL   = $(GO) tool -modfile=tools/go.mod
 FUZZ  ?= 30s
 
-.PHONY: test allocations lint fuzz bench setup fmt
+.PHONY: test outage allocations lint vulnerabilities fuzz bench setup fmt
 
 test: setup
 	$(GO) test -race -count=1 -timeout 20m ./...
 	$(GO) test -count=1 -run TestNoStageAllocatesMoreThanIsStored .
+
+# outage breaks what is around two gateways in fifteen ways and counts what was felt, doubled and lost. It takes three minutes, so it is no part of test.
+outage: setup
+	$(GO) test -count=1 -timeout 15m -tags outage -run 'NeitherLost|StrictStore|FullDisk' -v ./e2e
 
 # allocations stores what the stages allocate now. Say in the commit why it is more.
 allocations:
@@ -20,7 +24,15 @@ setup:
 lint:
 	@out=$$($(TOOL) gofumpt -l .); if [ -n "$$out" ]; then echo "make fmt would change:"; echo "$$out"; exit 1; fi
 	$(GO) vet ./...
+	GOOS=windows GOARCH=amd64 CGO_ENABLED=0 $(GO) vet ./...
+	GOOS=darwin GOARCH=arm64 CGO_ENABLED=0 $(GO) vet ./...
+	$(GO) vet -tags nosandbox ./cmd/caddy
+	$(GO) vet -tags outage ./e2e
 	$(TOOL) staticcheck ./...
+
+# vulnerabilities needs vuln.go.dev, so it is no part of lint. It looks at what a release holds.
+vulnerabilities:
+	$(TOOL) govulncheck -tags nosandbox,nobadger,nomysql,nopgx ./cmd/caddy
 
 fmt:
 	$(TOOL) gofumpt -w .
@@ -30,7 +42,10 @@ fuzz:
 	$(GO) test -run '^$$' -fuzz FuzzReadArguments -fuzztime $(FUZZ) ./superoffice
 	$(GO) test -run '^$$' -fuzz FuzzAnswer -fuzztime $(FUZZ) ./outcome
 	$(GO) test -run '^$$' -fuzz FuzzLine -fuzztime $(FUZZ) ./internal/auditlog
+	$(GO) test -run '^$$' -fuzz FuzzUnwrap -fuzztime $(FUZZ) ./internal/auditlog
 	$(GO) test -run '^$$' -fuzz FuzzCookie -fuzztime $(FUZZ) ./auth/session
+	$(GO) test -run '^$$' -fuzz FuzzOnlyCookie -fuzztime $(FUZZ) ./gateway
+	$(GO) test -run '^$$' -fuzz FuzzProve -fuzztime $(FUZZ) ./auth/idp
 	$(GO) test -run '^$$' -fuzz FuzzParsePrivateKey -fuzztime $(FUZZ) ./auth/systemuser
 	$(GO) test -run '^$$' -fuzz FuzzReadApproval -fuzztime $(FUZZ) ./auth/superid
 	$(GO) test -run '^$$' -fuzz FuzzReadTenants -fuzztime $(FUZZ) ./internal/operator

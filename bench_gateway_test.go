@@ -19,6 +19,7 @@ import (
 
 	"github.com/caddy-erpsync/caddy-erpsync/auth"
 	"github.com/caddy-erpsync/caddy-erpsync/auth/session"
+	"github.com/caddy-erpsync/caddy-erpsync/gateway"
 	"github.com/caddy-erpsync/caddy-erpsync/superoffice"
 )
 
@@ -58,7 +59,7 @@ func serveBench(raw string) error {
 	if err := caddy.Load(config, true); err != nil {
 		return err
 	}
-	manager := running.all()[0].Browser.sessions
+	manager := sites.Newest().Sessions().Manager
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
@@ -107,7 +108,7 @@ func (g *benchGateway) fill(manager *session.Manager) (callers []benchCaller, er
 				}
 				if i%max(g.Sessions/g.Callers, 1) == 0 {
 					callers = append(callers, benchCaller{
-						"/" + string(tenant) + "/api/v1/Agents/ErpSync/ForceResync", http.Header{"Cookie": {sessionCookie + "=" + token.Cookie()}, "X-Xsrf-Token": {token.XSRF()}},
+						"/" + string(tenant) + "/api/v1/Agents/ErpSync/ForceResync", http.Header{"Cookie": {gateway.SessionCookie + "=" + token.Cookie()}, "X-Xsrf-Token": {token.XSRF()}},
 					})
 				}
 				mu.Unlock()

@@ -1,12 +1,20 @@
 package erpsync
 
 import (
+	"errors"
+	"maps"
+	"math"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"github.com/dustin/go-humanize"
+
+	"github.com/caddy-erpsync/caddy-erpsync/internal/nearest"
 )
 
 func init() {
@@ -29,11 +37,13 @@ func init() {
 //	erpsync {
 //		environment  online|stage|sod|<base-url> [<api-origin...>]
 //		upstream     <url>
+//		public_url   <url>
 //
 //		app <name> {
 //			client_id      <id>
 //			client_secret  <secret>
 //			private_key    <secret>
+//			pkce           off
 //			agents         <agent...>
 //			operations     <operation...>
 //			connections    [<number>|crm...]
@@ -45,25 +55,32 @@ func init() {
 //			tenants        file <path>
 //			users          administrators|all|<upn...>
 //			resync_all     deny|confirm|allow
+//			idempotency    required
 //			call_as        user|system|account <user> <password>
 //		}
 //
 //		browser {
-//			app       <name>
-//			prefix    <path>
-//			idle      <duration>
-//			lifetime  <duration>
-//			sessions  <number>
-//			origins   <origin...>
+//			app                   <name>
+//			prefix                <path>
+//			idle                  <duration>
+//			lifetime              <duration>
+//			sessions              <number>
+//			origins               <origin...>
+//			allow_headers         <name...>
+//			post_logout_redirect  <url>
 //			framed
 //		}
 //		jwt <issuer> {
 //			audience    <aud...>
+//			client_id   <id...>
 //			jwks        <url|file>
+//			trust       <ca-file>
+//			max_stale   <duration>
 //			algorithms  <alg...>
-//			subjects    <sub...>
+//			subjects    <sub|prefix*...>
+//			require     <claim> <value...>
 //			app         <name>|claim <claim>
-//			tenant      <CustNNNNN>|claim <claim>
+//			tenant      <CustNNNNN>|path|claim <claim>
 //		}
 //		superoffice session|bearer|soticket|basic... {
 //			app  <name>
@@ -72,6 +89,8 @@ func init() {
 //		store  memory|redis {
 //			address   <host:port...>
 //			sentinel  <master> [<password>]
+//			cluster
+//			strict
 //			username  <name>
 //			password  <secret>
 //			tls       [<ca-file>]
@@ -83,10 +102,12 @@ func init() {
 //			body_timeout  <duration>
 //			in_flight     connection|tenant|app <number>|off
 //			rate          <calls-per-second>|off
+//			wait          <duration>
 //			cool_down     <duration>
 //			idempotency   <duration>
 //		}
 //		audit {
+//			required
 //			principals    full|hash|omit
 //			explanations  omit|hash|full
 //			keep_select
@@ -101,44 +122,45 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	if d.NextArg() {
 		return d.Errf("erpsync takes no matcher and no argument, got %q: it finds its own requests, and a matcher would let crooked spellings around it", d.Val())
 	}
-	return options(d, map[string]option{
-		"environment": {once: true, read: func() error {
+	if err := options(d, map[string]option{
+		"environment": {usage: "online|stage|sod|<base-url> [<api-origin...>]", once: true, read: func() error {
 			args := d.RemainingArgs()
 			if len(args) == 0 {
-				return d.ArgErr()
+				return errUsage
 			}
 			h.Environment, h.APIOrigins = args[0], args[1:]
 			return nil
 		}},
-		"upstream": text(d, &h.Upstream),
-		"app": {read: func() error {
+		"upstream":   text(d, &h.Upstream, "<url>"),
+		"public_url": text(d, &h.PublicURL, "<url>"),
+		"app": {usage: "<name> { … }", read: func() error {
 			app := new(App)
 			h.Apps = append(h.Apps, app)
 			return app.unmarshal(d)
 		}},
-		"browser": {once: true, read: func() error {
+		"browser": {usage: "{ … }, with an option on each line", once: true, read: func() error {
 			h.Browser = new(Browser)
 			return h.Browser.unmarshal(d)
 		}},
-		"jwt": {read: func() error {
+		"jwt": {usage: "<issuer> { … }", read: func() error {
 			issuer := new(Issuer)
 			h.Issuers = append(h.Issuers, issuer)
 			return issuer.unmarshal(d)
 		}},
-		"superoffice": {once: true, read: func() error {
+		"superoffice": {usage: "session|bearer|soticket|basic... { … }", once: true, read: func() error {
 			h.SuperOffice = &SuperOffice{Schemes: d.RemainingArgs()}
 			if len(h.SuperOffice.Schemes) == 0 {
-				return d.ArgErr()
+				return errUsage
 			}
-			return options(d, map[string]option{"app": text(d, &h.SuperOffice.App)})
+			return options(d, map[string]option{"app": text(d, &h.SuperOffice.App, "<name>")})
 		}},
-		"store": {once: true, read: func() error { return h.Store.unmarshal(d) }},
-		"keys":  list(d, &h.Keys),
-		"guard": {once: true, read: func() error { return h.Guard.unmarshal(d) }},
-		"audit": {once: true, read: func() error { return h.Audit.unmarshal(d) }},
-		"transport": {once: true, read: func() error {
+		"store": {usage: "memory, or redis { … }", once: true, read: func() error { return h.Store.unmarshal(d) }},
+		"keys":  list(d, &h.Keys, "<secret...>"),
+		"guard": {usage: "{ … }, with an option on each line", once: true, read: func() error { return h.Guard.unmarshal(d) }},
+		"audit": {usage: "{ … }, with an option on each line", once: true, read: func() error { return h.Audit.unmarshal(d) }},
+		"transport": {usage: "http { … }", once: true, read: func() error {
 			if !d.NextArg() {
-				return d.ArgErr()
+				return errUsage
 			}
 			if d.Val() != "http" {
 				return d.Errf("transport %s: want http", d.Val())
@@ -150,43 +172,51 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			h.TransportRaw = caddyconfig.JSONModuleObject(unmarshaled, "protocol", "http", nil)
 			return nil
 		}},
-	})
+	}); err != nil {
+		return err
+	}
+	if err := h.validate(); err != nil {
+		return d.WrapErr(err)
+	}
+	return nil
 }
 
 func (a *App) unmarshal(d *caddyfile.Dispenser) error {
 	if !d.AllArgs(&a.Name) {
-		return d.ArgErr()
+		return errUsage
 	}
 	return options(d, map[string]option{
-		"client_id":     text(d, &a.ClientID),
-		"client_secret": text(d, &a.ClientSecret),
-		"private_key":   text(d, &a.PrivateKey),
-		"agents":        list(d, &a.Agents),
-		"operations":    list(d, &a.Operations),
-		"connections":   optionalList(d, &a.Connections),
-		"tenant": {read: func() error {
+		"client_id":     text(d, &a.ClientID, "<id>"),
+		"client_secret": text(d, &a.ClientSecret, "<secret>"),
+		"private_key":   text(d, &a.PrivateKey, "<secret>"),
+		"agents":        list(d, &a.Agents, "<agent...>"),
+		"operations":    list(d, &a.Operations, "<operation...>"),
+		"connections":   optionalList(d, &a.Connections, "[<number>|crm...]"),
+		"tenant": {usage: "<CustNNNNN>|* [<system_token>] { … }", read: func() error {
 			t := new(Tenant)
 			a.Tenants = append(a.Tenants, t)
 			return t.unmarshal(d)
 		}},
-		"tenants": {once: true, read: func() error {
+		"tenants": {usage: "file <path>", once: true, read: func() error {
 			var kind string
 			if !d.AllArgs(&kind, &a.TenantsFile) {
-				return d.ArgErr()
+				return errUsage
 			}
 			if kind != "file" {
 				return d.Errf("tenants %s: want file", kind)
 			}
 			return nil
 		}},
-		"users":      list(d, &a.Users),
-		"resync_all": text(d, &a.ResyncAll),
-		"call_as": {once: true, read: func() error {
+		"pkce":        text(d, &a.PKCE, "off"),
+		"users":       list(d, &a.Users, "administrators|all|<person...>"),
+		"resync_all":  text(d, &a.ResyncAll, "deny|confirm|allow"),
+		"idempotency": text(d, &a.Idempotency, "required"),
+		"call_as": {usage: "user|system|account <user> <password>", once: true, read: func() error {
 			if !d.Args(&a.CallAs) {
-				return d.ArgErr()
+				return errUsage
 			}
 			if a.CallAs == "account" && !d.Args(&a.AccountUser, &a.AccountPassword) || d.NextArg() {
-				return d.ArgErr()
+				return errUsage
 			}
 			return nil
 		}},
@@ -195,54 +225,191 @@ func (a *App) unmarshal(d *caddyfile.Dispenser) error {
 
 func (t *Tenant) unmarshal(d *caddyfile.Dispenser) error {
 	if !d.Args(&t.Name) {
-		return d.ArgErr()
+		return errUsage
 	}
 	if d.NextArg() {
 		t.SystemToken = d.Val()
 	}
 	if d.NextArg() {
-		return d.ArgErr()
+		return errUsage
 	}
 	return options(d, map[string]option{
-		"connections": optionalList(d, &t.Connections),
-		"resync_all":  text(d, &t.ResyncAll),
+		"connections": optionalList(d, &t.Connections, "[<number>|crm...]"),
+		"resync_all":  text(d, &t.ResyncAll, "deny|confirm|allow"),
 		"suspended":   toggle(d, &t.Suspended),
 	})
 }
 
 func (b *Browser) unmarshal(d *caddyfile.Dispenser) error {
 	if d.NextArg() {
-		return d.ArgErr()
+		return errUsage
 	}
 	return options(d, map[string]option{
-		"app":      text(d, &b.App),
-		"prefix":   text(d, &b.Prefix),
-		"idle":     duration(d, &b.Idle),
-		"lifetime": duration(d, &b.Lifetime),
-		"sessions": number(d, &b.Sessions),
-		"origins":  list(d, &b.Origins),
-		"framed":   toggle(d, &b.Framed),
+		"app":                  text(d, &b.App, "<name>"),
+		"prefix":               text(d, &b.Prefix, "<path>"),
+		"idle":                 duration(d, &b.Idle),
+		"lifetime":             duration(d, &b.Lifetime),
+		"sessions":             number(d, &b.Sessions),
+		"origins":              list(d, &b.Origins, "<origin...>"),
+		"framed":               toggle(d, &b.Framed),
+		"post_logout_redirect": text(d, &b.PostLogoutRedirect, "<url>"),
+		"allow_headers":        list(d, &b.AllowHeaders, "<name...>"),
 	})
 }
 
 func (i *Issuer) unmarshal(d *caddyfile.Dispenser) error {
 	if !d.AllArgs(&i.Issuer) {
-		return d.ArgErr()
+		return errUsage
 	}
 	return options(d, map[string]option{
-		"audience":   list(d, &i.Audience),
-		"jwks":       text(d, &i.JWKS),
-		"algorithms": list(d, &i.Algorithms),
-		"subjects":   list(d, &i.Subjects),
-		"app":        fixed(d, &i.App, &i.AppClaim),
-		"tenant":     fixed(d, &i.Tenant, &i.TenantClaim),
+		"audience":   list(d, &i.Audience, "<aud...>"),
+		"client_id":  list(d, &i.ClientID, "<id...>"),
+		"jwks":       text(d, &i.JWKS, "<url|file>"),
+		"trust":      text(d, &i.Trust, "<ca-file>"),
+		"max_stale":  duration(d, &i.MaxStale),
+		"algorithms": list(d, &i.Algorithms, "<alg...>"),
+		"subjects":   list(d, &i.Subjects, "<sub|prefix*...>"),
+		"require": {usage: "<claim> <value...>", read: func() error {
+			args := d.RemainingArgs()
+			if len(args) < 2 {
+				return errUsage
+			}
+			i.Require = append(i.Require, &Requirement{Claim: args[0], Values: args[1:]})
+			return nil
+		}},
+		"app": fixed(d, &i.App, &i.AppClaim, "<name>|claim <claim>"),
+		"tenant": {usage: "<CustNNNNN>|path|claim <claim>", once: true, read: func() error {
+			if err := fixed(d, &i.Tenant, &i.TenantClaim, "").read(); err != nil {
+				return err
+			}
+			if i.Tenant == "path" {
+				i.Tenant, i.TenantFromPath = "", true
+			}
+			return nil
+		}},
 	})
 }
 
-// option reads what follows an option's name.
+func (s *Store) unmarshal(d *caddyfile.Dispenser) error {
+	if !d.AllArgs(&s.Kind) {
+		return errUsage
+	}
+	switch s.Kind {
+	case "memory":
+		return options(d, nil)
+	case "redis":
+	default:
+		return d.Errf("store %s: want memory or redis", s.Kind)
+	}
+	return options(d, map[string]option{
+		"address": list(d, &s.Addresses, "<host:port...>"),
+		"sentinel": {usage: "<master> [<password>]", once: true, read: func() error {
+			args := d.RemainingArgs()
+			if len(args) == 0 || len(args) > 2 {
+				return errUsage
+			}
+			s.Sentinel = args[0]
+			if len(args) == 2 {
+				s.SentinelPassword = args[1]
+			}
+			return nil
+		}},
+		"cluster":  toggle(d, &s.Cluster),
+		"strict":   toggle(d, &s.Strict),
+		"username": text(d, &s.Username, "<name>"),
+		"password": text(d, &s.Password, "<secret>"),
+		"tls": {usage: "[<ca-file>]", once: true, read: func() error {
+			s.TLS = true
+			if d.NextArg() {
+				s.TLSTrust = d.Val()
+			}
+			if d.NextArg() {
+				return errUsage
+			}
+			return nil
+		}},
+	})
+}
+
+func (g *Guard) unmarshal(d *caddyfile.Dispenser) error {
+	if d.NextArg() {
+		return errUsage
+	}
+	inFlight := map[string]*int{"connection": &g.InFlightConnection, "tenant": &g.InFlightTenant, "app": &g.InFlightApp}
+	return options(d, map[string]option{
+		"max_body":     size(d, &g.MaxBody),
+		"body_timeout": duration(d, &g.BodyTimeout),
+		"in_flight": {usage: "connection|tenant|app <number>|off", read: func() error {
+			var what, raw string
+			if !d.AllArgs(&what, &raw) {
+				return errUsage
+			}
+			into := inFlight[what]
+			if into == nil {
+				return d.Errf("in_flight %s: want connection, tenant or app", what)
+			}
+			if *into != 0 {
+				return d.Errf("in_flight %s specified more than once", what)
+			}
+			if raw == "off" {
+				*into = -1
+				return nil
+			}
+			value, err := strconv.Atoi(raw)
+			if err != nil || value <= 0 {
+				return d.Errf("in_flight %s %q: want a number above zero, or off", what, raw)
+			}
+			*into = value
+			return nil
+		}},
+		"rate": {usage: "<calls-per-second>|off", once: true, read: func() error {
+			var raw string
+			if !d.AllArgs(&raw) {
+				return errUsage
+			}
+			if raw == "off" {
+				g.Rate = -1
+				return nil
+			}
+			value, err := strconv.ParseFloat(raw, 64)
+			if err != nil || value <= 0 || value > 1e6 {
+				return d.Errf("rate %q: want calls per second above zero, or off", raw)
+			}
+			g.Rate = value
+			return nil
+		}},
+		"wait":        duration(d, &g.Wait),
+		"cool_down":   duration(d, &g.CoolDown),
+		"idempotency": duration(d, &g.Idempotency),
+	})
+}
+
+func (a *Audit) unmarshal(d *caddyfile.Dispenser) error {
+	if d.NextArg() {
+		return errUsage
+	}
+	return options(d, map[string]option{
+		"required":      toggle(d, &a.Required),
+		"principals":    text(d, &a.Principals, "full|hash|omit"),
+		"explanations":  text(d, &a.Explanations, "omit|hash|full"),
+		"keep_select":   toggle(d, &a.KeepSelect),
+		"forward_trace": toggle(d, &a.ForwardTrace),
+	})
+}
+
+// option reads what follows an option's name. usage is the grammar of that, for who gets it wrong.
 type option struct {
-	once bool
-	read func() error
+	usage string
+	once  bool
+	read  func() error
+}
+
+// errUsage is returned by an option that was not given what its usage says.
+var errUsage = errors.New("wrong arguments")
+
+// usage returns an error that shows how an option is written.
+func usage(d *caddyfile.Dispenser, name, grammar string) error {
+	return d.Errf("wrong arguments of %q; write: %s (an environment variable that is not set leaves nothing)", name, strings.TrimSpace(name+" "+grammar))
 }
 
 // options reads a block: each option by its name, a repeated or unknown one is an error.
@@ -252,23 +419,25 @@ func options(d *caddyfile.Dispenser, known map[string]option) error {
 		name := d.Val()
 		o, ok := known[name]
 		if !ok {
-			return d.Errf("unknown option %q", name)
+			return d.Errf("unknown option %q%s", name, nearest.Hint(name, slices.Sorted(maps.Keys(known))))
 		}
 		if o.once && seen[name] {
-			return d.Errf("option %q stands here twice", name)
+			return d.Errf("option %q specified more than once", name)
 		}
 		seen[name] = true
-		if err := o.read(); err != nil {
+		if err := o.read(); errors.Is(err, errUsage) {
+			return usage(d, name, o.usage)
+		} else if err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func text(d *caddyfile.Dispenser, into *string) option {
-	return option{once: true, read: func() error {
+func text(d *caddyfile.Dispenser, into *string, grammar string) option {
+	return option{usage: grammar, once: true, read: func() error {
 		if !d.AllArgs(into) {
-			return d.ArgErr()
+			return errUsage
 		}
 		return nil
 	}}
@@ -277,33 +446,33 @@ func text(d *caddyfile.Dispenser, into *string) option {
 func toggle(d *caddyfile.Dispenser, into *bool) option {
 	return option{once: true, read: func() error {
 		if d.NextArg() {
-			return d.ArgErr()
+			return errUsage
 		}
 		*into = true
 		return nil
 	}}
 }
 
-func list(d *caddyfile.Dispenser, into *[]string) option {
-	return option{once: true, read: func() error {
+func list(d *caddyfile.Dispenser, into *[]string, grammar string) option {
+	return option{usage: grammar, once: true, read: func() error {
 		if *into = d.RemainingArgs(); len(*into) == 0 {
-			return d.ArgErr()
+			return errUsage
 		}
 		return nil
 	}}
 }
 
 // optionalList tells an empty list from none.
-func optionalList(d *caddyfile.Dispenser, into **[]string) option {
-	return option{once: true, read: func() error {
+func optionalList(d *caddyfile.Dispenser, into **[]string, grammar string) option {
+	return option{usage: grammar, once: true, read: func() error {
 		items := append([]string{}, d.RemainingArgs()...)
 		*into = &items
 		return nil
 	}}
 }
 
-func fixed(d *caddyfile.Dispenser, value, claim *string) option {
-	return option{once: true, read: func() error {
+func fixed(d *caddyfile.Dispenser, value, claim *string, grammar string) option {
+	return option{usage: grammar, once: true, read: func() error {
 		args := d.RemainingArgs()
 		switch {
 		case len(args) == 1:
@@ -311,21 +480,21 @@ func fixed(d *caddyfile.Dispenser, value, claim *string) option {
 		case len(args) == 2 && args[0] == "claim":
 			*claim = args[1]
 		default:
-			return d.ArgErr()
+			return errUsage
 		}
 		return nil
 	}}
 }
 
 func duration(d *caddyfile.Dispenser, into *caddy.Duration) option {
-	return option{once: true, read: func() error {
+	return option{usage: "<duration>, such as 30s or 8h", once: true, read: func() error {
 		var raw string
 		if !d.AllArgs(&raw) {
-			return d.ArgErr()
+			return errUsage
 		}
 		value, err := caddy.ParseDuration(raw)
 		if err != nil || value <= 0 {
-			return d.Errf("%q is no duration above zero, such as 30s or 8h", raw)
+			return d.Errf("invalid duration %q: must be positive and have a unit, such as 30s or 8h", raw)
 		}
 		*into = caddy.Duration(value)
 		return nil
@@ -333,14 +502,14 @@ func duration(d *caddyfile.Dispenser, into *caddy.Duration) option {
 }
 
 func number(d *caddyfile.Dispenser, into *int) option {
-	return option{once: true, read: func() error {
+	return option{usage: "<number>", once: true, read: func() error {
 		var raw string
 		if !d.AllArgs(&raw) {
-			return d.ArgErr()
+			return errUsage
 		}
 		value, err := strconv.Atoi(raw)
 		if err != nil || value <= 0 {
-			return d.Errf("%q is no number above zero", raw)
+			return d.Errf("invalid number %q: must be positive", raw)
 		}
 		*into = value
 		return nil
@@ -348,16 +517,16 @@ func number(d *caddyfile.Dispenser, into *int) option {
 }
 
 func size(d *caddyfile.Dispenser, into *int64) option {
-	return option{once: true, read: func() error {
+	return option{usage: "<size>, such as 2MiB", once: true, read: func() error {
 		var raw string
 		if !d.AllArgs(&raw) {
-			return d.ArgErr()
+			return errUsage
 		}
-		value, err := strconv.ParseInt(raw, 10, 64)
-		if err != nil || value <= 0 {
-			return d.Errf("%q is no number of bytes above zero", raw)
+		value, err := humanize.ParseBytes(raw)
+		if err != nil || value == 0 || value > math.MaxInt64 {
+			return d.Errf("invalid size %q: must be positive, such as 2097152 or 2MiB", raw)
 		}
-		*into = value
+		*into = int64(value)
 		return nil
 	}}
 }

@@ -2,9 +2,11 @@ package erpsync
 
 import (
 	"encoding/json"
+	"errors"
 	"flag"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -12,7 +14,6 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 	"github.com/google/go-cmp/cmp"
-	"go.uber.org/zap"
 )
 
 var update = flag.Bool("update", false, "write the goldens anew")
@@ -77,25 +78,56 @@ func TestEveryCaddyfileAdaptsToItsGolden(t *testing.T) {
 	}
 }
 
+// What an operator looks for in an access log is the path, and what nobody may find there is the secret.
+func TestTheExamplesLogsHideSecretsInAddressesAndNothingElse(t *testing.T) {
+	t.Parallel()
+	operations := regexp.MustCompile(`"regexp": ("(?:[^"\\]|\\.)*"),\s*"value": ("(?:[^"\\]|\\.)*")`)
+	for _, file := range []string{"Caddyfile.example", "docs/examples/cluster.Caddyfile"} {
+		found := operations.FindAllSubmatch(adapt(t, file), -1)
+		if len(found) == 0 {
+			t.Fatalf("%s: no expressions", file)
+		}
+		for uri, want := range map[string]string{
+			"/erpsync/callback?code=canary&state=canary":                    "/erpsync/callback?code=REDACTED&state=REDACTED",
+			"/erpsync/probe?code=canary":                                    "/erpsync/probe?code=REDACTED",
+			"/Cust12345/api/v1/Agents/ErpSync/ForceResync?$select=IsOk":     "/Cust12345/api/v1/Agents/ErpSync/ForceResync?$select=IsOk",
+			"/erpsync/approve?app=erp&tenant=Cust12345&Access_Token=canary": "/erpsync/approve?app=erp&tenant=Cust12345&Access_Token=REDACTED",
+			"/a\u2028b\u0085c": "/a?b?c",
+		} {
+			got := uri
+			for _, operation := range found {
+				var expression, value string
+				if err := errors.Join(json.Unmarshal(operation[1], &expression), json.Unmarshal(operation[2], &value)); err != nil {
+					t.Fatal(err)
+				}
+				got = regexp.MustCompile(expression).ReplaceAllString(got, value)
+			}
+			if got != want {
+				t.Errorf("%s: %q is logged as %q", file, uri, got)
+			}
+		}
+	}
+}
+
 func TestAWrongCaddyfileIsRefusedWithItsLineAndOption(t *testing.T) {
 	t.Parallel()
 	for config, want := range map[string]string{
 		"erpsync /x {\n}":                            `takes no matcher and no argument, got "/x"`,
 		"erpsync @x {\n}":                            `takes no matcher`,
 		"erpsync {\n\tnonsense\n}":                   `unknown option "nonsense", at Testfile:2`,
-		"erpsync {\n\tupstream\n}":                   "wrong argument count",
-		"erpsync {\n\tupstream a b\n}":               "wrong argument count",
-		"erpsync {\n\tupstream a\n\tupstream b\n}":   `option "upstream" stands here twice, at Testfile:3`,
-		"erpsync {\n\tapp\n}":                        "wrong argument count",
+		"erpsync {\n\tupstream\n}":                   `wrong arguments of "upstream"; write: upstream <url>`,
+		"erpsync {\n\tupstream a b\n}":               `write: upstream <url>`,
+		"erpsync {\n\tupstream a\n\tupstream b\n}":   `option "upstream" specified more than once, at Testfile:3`,
+		"erpsync {\n\tapp\n}":                        "write: app <name> {",
 		"erpsync {\n\tapp a {\n\t\tx\n\t}\n}":        `unknown option "x", at Testfile:3`,
 		"erpsync {\n\tstore etcd\n}":                 "store etcd: want memory or redis",
 		"erpsync {\n\tstore memory {\n\ttls\n}\n}":   `unknown option "tls"`,
 		"erpsync {\n\tstore redis {\n\tdb 1\n}\n}":   `unknown option "db"`,
 		"erpsync {\n\ttransport fastcgi\n}":          "want http",
-		"erpsync {\n\tguard {\n\t\tmax_body x\n}\n}": "no number of bytes above zero",
-		"erpsync {\n\tbrowser {\n\t\tidle 0\n}\n}":   "no duration above zero",
-		"erpsync {\n\tsuperoffice\n}":                "wrong argument count",
-		"erpsync {\n\tjwt a {\n\t\tapp a b\n}\n}":    "wrong argument count",
+		"erpsync {\n\tguard {\n\t\tmax_body x\n}\n}": "invalid size",
+		"erpsync {\n\tbrowser {\n\t\tidle 0\n}\n}":   "invalid duration",
+		"erpsync {\n\tsuperoffice\n}":                "write: superoffice session|bearer|soticket|basic",
+		"erpsync {\n\tjwt a {\n\t\tapp a b\n}\n}":    "write: app <name>|claim <claim>",
 	} {
 		err := new(Handler).UnmarshalCaddyfile(caddyfile.NewTestDispenser(config))
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -104,55 +136,23 @@ func TestAWrongCaddyfileIsRefusedWithItsLineAndOption(t *testing.T) {
 	}
 }
 
-func TestTheStartRefusesWhatCannotWorkOrIsNotSafe(t *testing.T) {
+func TestAWrongOperatorsSocketIsRefusedWithItsLine(t *testing.T) {
 	t.Parallel()
-	const app = "app a {\nclient_id x\nclient_secret y\nagents ErpSync\ntenant *\n}\n"
-	dir := t.TempDir()
-	write(t, dir+"/open", "secret")
-	if err := os.Chmod(dir+"/open", 0o644); err != nil { //nolint:gosec // that is the point
-		t.Fatal(err)
-	}
+	const want = "want a unix socket with a file, such as unix//run/caddy/erpsync.sock"
 	for config, want := range map[string]string{
-		"environment http://superoffice.example":                     "plain http is taken on loopback only",
-		"environment online\nupstream https://a":                     "exclude each other",
-		"upstream https://a?x":                                       "plain URL",
-		"app a {\ntenant X\n}":                                       "want the form Cust12345",
-		"app a {\ntenant Cust1\ntenant cust1\n}":                     "stands twice",
-		"app a {\noperations DeleteConnection\n}":                    "DeleteConnection cannot be granted",
-		"app a {\noperations ChangeEngineStatus\n}":                  "cannot be granted",
-		"app a {\nresync_all maybe\n}":                               "want deny, confirm or allow",
-		"app a {\ncall_as nobody\n}":                                 "want user, system or account",
-		"app a {\ncall_as system\n}":                                 "needs client_secret and private_key",
-		"app a {\ncall_as account u p\n}":                            "use call_as user or system",
-		"app a {\nclient_secret {env.ERPSYNC_NOT_SET}\n}":            "client_secret: the placeholder in it has no value",
-		"app a {\nclient_secret {file." + dir + "/open}\n}":          "readable by everybody",
-		"app a {\nclient_secret x\nprivate_key y\ncall_as system\n}": "private_key: want PEM or <RSAKeyValue> XML",
-		"app a {\ntenants file " + dir + "/none\n}":                  "tenants file",
-		"app a {\nconnections x\n}":                                  "want a connection's number, or crm",
-		"app a\napp a":                                               "configured twice",
-		"browser":                                                    "say which app",
-		"app a\nbrowser":                                             "needs client_id and client_secret",
-		app + "browser {\norigins http://pages.example\n}":           "https beyond loopback",
-		app + "browser {\norigins *\n}":                              "origins",
-		app + "browser\nkeys short":                                  "key 1 has 5 bytes",
-		app + "browser\nsuperoffice session":                         "cookie XSRF-TOKEN",
-		app + "store redis":                                          "address: say where it is",
-		app + "store redis {\naddress localhost\n}":                  "want host:port",
-		app + "store redis {\naddress localhost:6379\n}":             "needs keys",
-		app + "store redis {\naddress localhost:6379\nusername x\n}\nkeys 0123456789abcdef0123456789abcdef": "username without password",
-		app + "superoffice basic": "onsite only",
-		app + "superoffice ntlm":  "no scheme",
-		app + "jwt https://i {\naudience x\njwks https://i/k\ntenant Cust1\n}":                                "call_as user",
-		app + "jwt https://i {\napp claim a\njwks https://i/k\ntenant Cust1\n}":                               "audience is required",
-		app + "jwt https://i {\naudience x\napp claim a\njwks http://i/k\ntenant Cust1\n}":                    "want https",
-		app + "jwt https://i {\naudience x\napp claim a\ntenant Cust1\n}":                                     "jwks is required",
-		app + "jwt https://i {\naudience x\napp claim a\njwks https://i/k\n}":                                 "say which tenant",
-		app + "jwt https://i {\naudience x\napp claim a\njwks https://i/k\ntenant Cust1\nalgorithms HS256\n}": "HS256",
-		app + "transport http {\nproxy_protocol v2\n}":                                                        "proxy_protocol cannot work here",
+		"erpsync {\n\toperators unix//run/x.sock|0660\n}":             "",
+		"erpsync /run/x.sock":                                         "write: erpsync { operators unix//<path>[|<mode>] }",
+		"erpsync {\n\toperators\n}":                                   "write: operators unix//<path>[|<mode>]",
+		"erpsync {\n\toperator unix//run/x.sock\n}":                   `unknown option "operator"; did you mean operators?, at Testfile:2`,
+		"erpsync {\n\toperators localhost:2020\n}":                    want,
+		"erpsync {\n\toperators unix/@abstract\n}":                    want, // whoever is on the machine may open it
+		"erpsync {\n\toperators unixgram//run/x.sock\n}":              want,
+		"erpsync {\n\toperators unix//a.sock\n\toperators unix//b\n}": `option "operators" specified more than once`,
+		"erpsync {\n\toperators /run/caddy/erpsync.sock\n}":           want,
 	} {
-		_, err := provision(t, config, zap.NewNop())
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s\n\t%v\n\twant %s", config, err, want)
+		err := new(Service).UnmarshalCaddyfile(caddyfile.NewTestDispenser(config))
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %s", config, err, want)
 		}
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -23,19 +22,14 @@ import (
 // connection to SuperOffice, and the writing of the audit lines. What "not ours" costs is
 // the benchmark's own: the making of a request.
 func BenchmarkCall(b *testing.B) {
-	g := newGateway(b, apps)
+	g := newGatewayOver(b, apps, zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(io.Discard), zap.InfoLevel)), outcome.RoundTripperFunc(answerInPlace))
 	client, xsrf := g.signIn("per")
 	var cookies []string
 	for _, c := range client.Jar.(*cookiejar.Jar).Cookies(mustParse(b, strings.Replace(g.site, "http://", "https://", 1))) {
 		cookies = append(cookies, c.Name+"="+c.Value)
 	}
 	g.do(nil, http.MethodPost, tenantPath, seedBody, g.service()) // a ticket is there, and the tenant found
-	const answer = `{"IsOk":true,"UserExplanation":"","TechExplanation":"","ErrorCode":null,"Changes":{"AddedRecords":[],"UpdatedRecords":[{"Tablename":"contact","RecordId":386,"TableRight":null,"FieldProperties":null}],"DeletedRecords":[]},"Status":"Ok","TableRight":null,"FieldProperties":{}}`
-	g.h.roundTrip = roundTripper(func(r *http.Request) (*http.Response, error) {
-		header := http.Header{"Content-Type": {"application/json; charset=utf-8"}, "Content-Length": {strconv.Itoa(len(answer))}}
-		return &http.Response{StatusCode: http.StatusOK, Header: header, Body: io.NopCloser(strings.NewReader(answer)), ContentLength: int64(len(answer))}, r.Body.Close()
-	})
-	g.h.audit = zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(io.Discard), zap.InfoLevel))
+	const answer = jsonAnswer
 	next := caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
 		w.WriteHeader(http.StatusOK)
 		_, err := io.WriteString(w, answer)
@@ -84,7 +78,7 @@ func TestHandlersAroundAndTheAccessLineAreToldOfTheCall(t *testing.T) {
 		t.Errorf("placeholders: %q, want %q", got, want)
 	}
 	core, logs := observer.New(zap.InfoLevel)
-	zap.New(core).Info("access", zap.Inline((*accessFields)(&call{record: outcome.Record{RequestID: id, Reason: "r", Outcome: outcome.Outcome{Class: outcome.OK}}})))
+	zap.New(core).Info("access", zap.Inline((*recorded)(&outcome.Record{RequestID: id, Reason: "r", Outcome: outcome.Outcome{Class: outcome.OK}})))
 	want := map[string]any{"erpsync_outcome": "ok", "erpsync_reason": "r", "erpsync_request_id": id}
 	if diff := cmp.Diff(want, logs.All()[0].ContextMap()); diff != "" {
 		t.Error(diff)

@@ -26,7 +26,7 @@ import (
 )
 
 // gateway is a handler behind a listener of its own, before a sandbox.
-type gateway struct {
+type fixture struct {
 	t        testing.TB
 	h        *Handler
 	so       *sandbox.Sandbox
@@ -114,26 +114,38 @@ func TestMain(m *testing.M) {
 // provision reads options as a Caddyfile would have them and provisions the handler.
 func provision(t testing.TB, config string, logger *zap.Logger) (*Handler, error) {
 	t.Helper()
-	h := &Handler{logger: logger, storage: storage}
+	return provisionOver(t, config, logger, nil)
+}
+
+// provisionOver provisions with a transport in place of Caddy's, unless it is nil.
+func provisionOver(t testing.TB, config string, logger *zap.Logger, transport http.RoundTripper) (*Handler, error) {
+	t.Helper()
+	h := new(Handler)
 	if err := h.UnmarshalCaddyfile(caddyfile.NewTestDispenser("erpsync {\n" + config + "\n}")); err != nil {
 		return nil, err
 	}
 	ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
 	t.Cleanup(cancel)
-	if err := h.Provision(ctx); err != nil {
+	if err := h.provision(&server{ctx: ctx, logger: logger, storage: storage, transport: transport}); err != nil {
 		return nil, err
 	}
-	t.Cleanup(func() { _ = h.Cleanup() })
+	running, stop := context.WithCancel(ctx)
+	h.runtime.start(running)
+	t.Cleanup(func() {
+		stop()
+		sites.Remove(h.runtime.site)
+		_ = h.Cleanup()
+	})
 	return h, h.Validate()
 }
 
-func newGateway(t testing.TB, config string, options ...sandbox.Option) *gateway {
+func newGateway(t testing.TB, config string, options ...sandbox.Option) *fixture {
 	t.Helper()
 	return newGatewayBefore(t, newSandbox(t, options...), config)
 }
 
 // newGatewayWhere has answer answer in SuperOffice's place where it wants to.
-func newGatewayWhere(t *testing.T, config string, answer func(http.ResponseWriter, *http.Request) bool) *gateway {
+func newGatewayWhere(t *testing.T, config string, answer func(http.ResponseWriter, *http.Request) bool) *fixture {
 	t.Helper()
 	var so *sandbox.Sandbox
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -149,20 +161,38 @@ func newGatewayWhere(t *testing.T, config string, answer func(http.ResponseWrite
 	return newGatewayBefore(t, so, config)
 }
 
-func newGatewayBefore(t testing.TB, so *sandbox.Sandbox, config string) *gateway {
+func newGatewayBefore(t testing.TB, so *sandbox.Sandbox, config string) *fixture {
 	t.Helper()
-	g := &gateway{t: t, so: so, dir: t.TempDir()}
-	var err error
-	if g.provider, err = demo.NewProvider(); err != nil {
+	core, logs := observer.New(zapcore.DebugLevel)
+	g := prepare(t, so, newProvider(t), config, zap.New(core), nil)
+	g.logs = logs
+	return g
+}
+
+func newProvider(t testing.TB) *demo.Provider {
+	t.Helper()
+	provider, err := demo.NewProvider()
+	if err != nil {
 		t.Fatal(err)
 	}
+	return provider
+}
+
+// newGatewayOver logs to logger and reaches SuperOffice through transport.
+func newGatewayOver(t testing.TB, config string, logger *zap.Logger, transport http.RoundTripper) *fixture {
+	t.Helper()
+	return prepare(t, newSandbox(t), newProvider(t), config, logger, transport)
+}
+
+func prepare(t testing.TB, so *sandbox.Sandbox, provider *demo.Provider, config string, logger *zap.Logger, transport http.RoundTripper) *fixture {
+	t.Helper()
+	g := &fixture{t: t, so: so, provider: provider, dir: t.TempDir()}
 	if err := demo.WriteSecrets(g.dir, g.so, g.provider); err != nil {
 		t.Fatal(err)
 	}
 	config = strings.NewReplacer("{base}", g.so.Base(), "{dir}", g.dir, "{password}", g.so.User("Cust12345", "tove").Password).Replace(config)
-	core, logs := observer.New(zapcore.DebugLevel)
-	g.logs = logs
-	if g.h, err = provision(t, config, zap.New(core)); err != nil {
+	var err error
+	if g.h, err = provisionOver(t, config, logger, transport); err != nil {
 		t.Fatal(err)
 	}
 	next := caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
@@ -186,7 +216,7 @@ type answer struct {
 	body   string
 }
 
-func (g *gateway) do(client *http.Client, method, path, body string, header http.Header) answer {
+func (g *fixture) do(client *http.Client, method, path, body string, header http.Header) answer {
 	g.t.Helper()
 	req, err := http.NewRequestWithContext(g.t.Context(), method, g.site+path, strings.NewReader(body))
 	if err != nil {
@@ -214,11 +244,11 @@ func (g *gateway) do(client *http.Client, method, path, body string, header http
 }
 
 // service is what a service sends to prove itself.
-func (g *gateway) service() http.Header {
+func (g *fixture) service() http.Header {
 	return http.Header{"Authorization": {"Bearer " + g.provider.Token("Cust12345", time.Hour)}}
 }
 
-func (g *gateway) signIn(name string) (*http.Client, string) {
+func (g *fixture) signIn(name string) (*http.Client, string) {
 	g.t.Helper()
 	client, xsrf, err := demo.SignIn(g.t.Context(), g.site, g.so, "Cust12345", name)
 	if err != nil {
@@ -228,7 +258,7 @@ func (g *gateway) signIn(name string) (*http.Client, string) {
 }
 
 // sent gives the agent calls that reached SuperOffice.
-func (g *gateway) sent() (calls []sandbox.Recorded) {
+func (g *fixture) sent() (calls []sandbox.Recorded) {
 	for _, r := range g.so.Requests() {
 		if strings.Contains(strings.ToLower(r.URI), "/agents/") {
 			calls = append(calls, r)
@@ -238,7 +268,7 @@ func (g *gateway) sent() (calls []sandbox.Recorded) {
 }
 
 // outcome gives the fields of the newest audit line.
-func (g *gateway) outcome() map[string]any {
+func (g *fixture) outcome() map[string]any {
 	g.t.Helper()
 	lines := g.logs.FilterMessage("erpsync call").All()
 	if len(lines) == 0 {
@@ -248,7 +278,7 @@ func (g *gateway) outcome() map[string]any {
 }
 
 // refused checks that the gateway refused with the reason, and that nothing was sent.
-func (g *gateway) refused(got answer, status int, reason string) {
+func (g *fixture) refused(got answer, status int, reason string) {
 	g.t.Helper()
 	if got.status != status || !strings.Contains(got.body, fmt.Sprintf("%q:%q", "reason", reason)) {
 		g.t.Errorf("answer %d %s, want %d %s", got.status, got.body, status, reason)

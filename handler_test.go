@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/caddy-erpsync/caddy-erpsync/auth"
+	"github.com/caddy-erpsync/caddy-erpsync/gateway"
 	"github.com/caddy-erpsync/caddy-erpsync/sandbox"
 )
 
@@ -62,14 +65,14 @@ func TestAServiceResyncsAsTheSystemUserWithOneTicketForAll(t *testing.T) {
 	}
 }
 
-func TestNothingGoesUpstreamButTheListedHeadersAndTheCallersExactBytes(t *testing.T) {
+func TestNothingGoesUpstreamButTheListedHeadersAndABodyWrittenAnew(t *testing.T) {
 	t.Parallel()
 	g := newGateway(t, apps)
 	body := "{ \"erpConnectionId\" : 612,\r\n \"internalKeyIds\":[ 386 ,230 ] }"
 	header := g.service()
 	for name, value := range map[string]string{
 		"Accept": "application/json; charset=utf-8", "Accept-Language": "*", "SO-Language": "no", "SO-Culture": "nb-NO", "SO-TimeZone": "NO, includeTZOffset",
-		"SO-Browser-TZ-Offset": "60", "Content-Type": "application/json; charset=utf-8", "SO-AppToken": g.so.App("erp").ClientSecret,
+		"SO-Browser-TZ-Offset": "60", "Content-Type": "text/json;charset=UTF-8", "Content-Encoding": "identity", "SO-AppToken": g.so.App("erp").ClientSecret,
 		"X-XSRF-TOKEN": "planted", "Cookie": "ASP.NET_SessionId=planted", "X-Forwarded-For": "1.2.3.4", "X-Forwarded-Host": "evil", "Forwarded": "for=1.2.3.4",
 		"X-Original-URL": "/x", "X-Rewrite-URL": "/x", "X-HTTP-Method-Override": "DELETE", "Connection": "close, Authorization, SO-AppToken", "Idempotency-Key": "k",
 		"Expect": "", "So_AppToken": "planted", "SO.AppToken": "planted", "AspFilterSessionId": "x", "Origin": "https://elsewhere.example", "Accept-Encoding": "gzip, br",
@@ -101,8 +104,8 @@ func TestNothingGoesUpstreamButTheListedHeadersAndTheCallersExactBytes(t *testin
 	if len(want) > 0 {
 		t.Errorf("missing upstream: %v", want)
 	}
-	if string(call.Body) != body {
-		t.Errorf("body %q", call.Body)
+	if string(call.Body) != seedBody || call.Header.Get("Content-Type") != "application/json; charset=utf-8" || call.Header.Get("Content-Length") != strconv.Itoa(len(seedBody)) {
+		t.Errorf("body %q, %v", call.Body, call.Header)
 	}
 	if call.URI != tenantPath+"?$select=userexplanation,IsOk,Status,ErrorCode" {
 		t.Errorf("URI %s", call.URI)
@@ -146,6 +149,7 @@ func TestOursIsRefusedUnlessCanonical(t *testing.T) {
 		{"OPTIONS", tenantPath, "method_not_allowed", 405, nil},
 		{"DELETE", tenantPath, "method_not_allowed", 405, nil},
 		{"POST", tenantPath + "?$select=a&$select=b", "query_not_understood", 400, nil},
+		{"POST", tenantPath + "?$select[]=a", "query_not_understood", 400, nil},
 		{"POST", tenantPath + "?access_token=x", "query_not_understood", 400, nil},
 		{"POST", tenantPath, "upgrade_refused", 400, http.Header{"Upgrade": {"websocket"}, "Connection": {"Upgrade"}}},
 		{"POST", tenantPath, "early_data", 425, http.Header{"Early-Data": {"1"}}},
@@ -190,8 +194,8 @@ func TestACallerThatDoesNotProveItselfIsRefused(t *testing.T) {
 		"a sibling's page":              {client, http.Header{"X-XSRF-TOKEN": {xsrf}, "Sec-Fetch-Site": {"same-site"}}, 403, "cross_site"},
 		"a foreign Origin":              {client, http.Header{"X-XSRF-TOKEN": {xsrf}, "Origin": {"https://evil.example"}}, 403, "cross_site"},
 		"Origin: null":                  {client, http.Header{"X-XSRF-TOKEN": {xsrf}, "Origin": {"null"}}, 403, "cross_site"},
-		"a forged cookie":               {nil, http.Header{"Cookie": {sessionCookie + "=" + strings.Repeat("A", 70)}}, 401, "sign_in_again"},
-		"the cookie twice":              {nil, http.Header{"Cookie": {sessionCookie + "=a; " + sessionCookie + "=b"}}, 401, "sign_in_again"},
+		"a forged cookie":               {nil, http.Header{"Cookie": {gateway.SessionCookie + "=" + strings.Repeat("A", 70)}}, 401, "sign_in_again"},
+		"the cookie twice":              {nil, http.Header{"Cookie": {gateway.SessionCookie + "=a; " + gateway.SessionCookie + "=b"}}, 401, "sign_in_again"},
 		"a token of a stranger's key":   {nil, http.Header{"Authorization": {"Bearer " + stranger.Token("Cust12345", time.Hour)}}, 401, "credential_invalid"},
 		"an expired token":              {nil, http.Header{"Authorization": {"Bearer " + g.provider.Token("Cust12345", -time.Hour)}}, 401, "credential_invalid"},
 		"a token with a byte changed":   {nil, http.Header{"Authorization": {"Bearer " + good[:len(good)-8] + "AAAAAAAA"}}, 401, "credential_invalid"},
@@ -244,6 +248,29 @@ func TestEveryGrantIsNeeded(t *testing.T) {
 				t.Errorf("%d tickets were minted for a refused call", n)
 			}
 		})
+	}
+}
+
+func TestTheRefusalOfAResyncOfEverythingSaysWhatWouldRun(t *testing.T) {
+	t.Parallel()
+	g := newGateway(t, apps)
+	for body, says := range map[string]string{
+		`{"ErpConnectionId":612}`:                       "ForceResync of everything from ERP connection 612: the body has no InternalKeyIds",
+		`{"ErpConnectionId":612,"InternalKeyIds":null}`: "ForceResync of everything from ERP connection 612: InternalKeyIds is null",
+		`{"InternalKeyIds":[]}`:                         "ForceResync of everything from the CRM: InternalKeyIds is an empty list",
+		`{}`:                                            "ForceResync of everything from the CRM: the body has no InternalKeyIds",
+	} {
+		got := g.do(nil, http.MethodPost, tenantPath, body, g.service())
+		g.refused(got, 403, "resync_all_unconfirmed")
+		if !strings.Contains(got.body, says) {
+			t.Errorf("%s: %s", body, got.body)
+		}
+	}
+	// A misspelled list of keys is not everything, so nobody is invited to confirm that.
+	got := g.do(nil, http.MethodPost, tenantPath, `{"ErpConnectionId":612,"InternalKeyId":[386]}`, g.service())
+	g.refused(got, 400, "body_not_understood")
+	if !strings.Contains(got.body, "did you mean InternalKeyIds?") {
+		t.Error(got.body)
 	}
 }
 
@@ -302,7 +329,7 @@ func TestTheTenantsFileIsFollowedAndABrokenOneLeavesTheLastGoodOne(t *testing.T)
 		t.Fatal(status)
 	}
 	write(t, g.dir+"/tenants.json", `{"tenants":[{"tenant":"Cust12345","suspended":`)
-	waitFor(t, func() bool { return g.logs.FilterMessageSnippet("last good one").Len() > 0 })
+	waitFor(t, func() bool { return g.logs.FilterMessageSnippet("last valid version").Len() > 0 })
 	if status := call(); status != 200 {
 		t.Errorf("with a broken file: %d", status)
 	}
@@ -421,17 +448,21 @@ func TestSigningOutEverywhereEndsEverySessionOfThatPerson(t *testing.T) {
 
 func TestARefusedSystemCredentialIsToldAsOursNotTheCallers(t *testing.T) {
 	t.Parallel()
-	g := newGateway(t, apps)
-	if got := g.do(nil, http.MethodPost, tenantPath, seedBody, g.service()); got.status != 200 {
-		t.Fatal(got.body)
+	g := newGatewayWhere(t, apps, func(w http.ResponseWriter, r *http.Request) bool { // it takes no ticket
+		if !strings.Contains(r.URL.Path, "/Agents/") {
+			return false
+		}
+		w.WriteHeader(http.StatusUnauthorized)
+		return true
+	})
+	for range 3 {
+		got := g.do(nil, http.MethodPost, tenantPath, seedBody, g.service())
+		if got.status != 502 || !strings.Contains(got.body, "upstream_credential_refused") {
+			t.Errorf("%d %s", got.status, got.body)
+		}
 	}
-	g.so.Expire("ticket")
-	got := g.do(nil, http.MethodPost, tenantPath, seedBody, g.service())
-	if got.status != 502 || !strings.Contains(got.body, "upstream_credential_refused") {
-		t.Errorf("%d %s", got.status, got.body)
-	}
-	if n := g.so.Mints("ticket"); n != 1 {
-		t.Errorf("%d tickets: one that is refused fresh is not minted again", n)
+	if n := g.so.Mints("ticket"); n != 2 {
+		t.Errorf("%d tickets: one that is refused as soon as it is minted is replaced once, and then not for a while", n)
 	}
 }
 
@@ -440,7 +471,7 @@ func TestAnUnansweredCallIsToldAndNeverSentAgain(t *testing.T) {
 	g := newGateway(t, apps)
 	g.so.Answer(func(string, int) *sandbox.Answer { return &sandbox.Answer{Abort: true} })
 	got := g.do(nil, http.MethodPost, tenantPath, seedBody, g.service())
-	if got.status != 502 || !strings.Contains(got.body, "outcome_unknown") {
+	if got.status != 424 || !strings.Contains(got.body, "outcome_unknown") {
 		t.Errorf("%d %s", got.status, got.body)
 	}
 	if runs := g.so.Runs(); len(runs) != 1 || g.outcome()["outcome"] != "unknown" {
@@ -518,6 +549,9 @@ func TestABodyIsTakenWithinItsBoundsOnly(t *testing.T) {
 		"a wrong type":       {`{"InternalKeyIds":["a"]}`, nil, 400, "body_not_understood"},
 		"another media type": {`x`, http.Header{"Content-Type": {"text/plain"}}, 415, "media_type_unsupported"},
 		"an encoded body":    {`x`, http.Header{"Content-Encoding": {"gzip"}}, 415, "media_type_unsupported"},
+		"two types":          {`{}`, http.Header{"Content-Type": {"application/json", "application/xml"}}, 415, "media_type_unsupported"},
+		"nothing":            {``, nil, 400, "body_not_understood"},
+		"null":               {`null`, nil, 400, "body_not_understood"},
 	} {
 		header := g.service()
 		for k, v := range c.header {
@@ -530,6 +564,24 @@ func TestABodyIsTakenWithinItsBoundsOnly(t *testing.T) {
 	got := g.do(nil, http.MethodPost, tenantPath, `{"InternalKeyIds":[1,"a"]}`, g.service())
 	if json.Unmarshal([]byte(got.body), &where) != nil || where.Pointer != "/InternalKeyIds/1" {
 		t.Errorf("pointer: %s", got.body)
+	}
+	// What curl -d sends without a type, and what a client that compresses sends.
+	for name, c := range map[string]struct {
+		body    string
+		header  http.Header
+		says    string
+		accepts string
+	}{
+		"curl -d":          {seedBody, http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}, "send Content-Type: application/json", "Accept"},
+		"a compressed one": {"\x1f\x8b", http.Header{"Content-Encoding": {"gzip"}}, "Content-Encoding says that the body is compressed", "Accept-Encoding"},
+	} {
+		header := g.service()
+		maps.Copy(header, c.header)
+		got := g.do(nil, http.MethodPost, tenantPath, c.body, header)
+		g.refused(got, 415, "media_type_unsupported")
+		if !strings.Contains(got.body, c.says) || got.header.Get(c.accepts) == "" || len(got.header["Accept"])+len(got.header["Accept-Encoding"]) != 1 {
+			t.Errorf("%s: %s %v", name, got.body, got.header)
+		}
 	}
 }
 
@@ -561,17 +613,6 @@ func TestThePreflightOfAListedOriginIsAnsweredAndNoOther(t *testing.T) {
 	}
 	if got := ask("https://evil.example"); got.status != 405 || got.header.Get("Access-Control-Allow-Origin") != "" {
 		t.Errorf("%d %v", got.status, got.header)
-	}
-}
-
-func TestAReturnAddressIsAPathOfThisSite(t *testing.T) {
-	t.Parallel()
-	for in, want := range map[string]string{
-		"/a?b=c": "/a?b=c", "": "/", "https://evil.example": "/", "//evil.example": "/", "/\\evil.example": "/", "javascript:alert(1)": "/", "/a\r\nSet-Cookie: x": "/", "a": "/",
-	} {
-		if got := localPath(in); got != want {
-			t.Errorf("%q: %q", in, got)
-		}
 	}
 }
 
@@ -641,22 +682,28 @@ func TestEveryContentTypeOfTheVendorsListIsUnderstoodOrRefusedByName(t *testing.
 		"application/xml":                   {"<r><ErpConnectionId>612</ErpConnectionId><InternalKeyIds><int>386</int><int>230</int></InternalKeyIds></r>", 200},
 		"text/xml":                          {"<r><ErpConnectionId>612</ErpConnectionId><InternalKeyIds><int>386</int><int>230</int></InternalKeyIds></r>", 200},
 		"application/x-www-form-urlencoded": {"ErpConnectionId=612&InternalKeyIds=386&InternalKeyIds=230", 200},
-		"application/json-patch+json":       {"[]", 415},
+		"application/json-patch+json":       {seedBody, 200},
+		"Application/JSON-Patch+JSON":       {"[]", 415},
+		"application/msgpack":               {seedBody, 415},
 	} {
 		g.so.Forget()
 		header := g.service()
 		header["Content-Type"] = []string{media}
-		if got := g.do(nil, http.MethodPost, tenantPath, c.body, header); got.status != c.status {
+		got := g.do(nil, http.MethodPost, tenantPath, c.body, header)
+		if got.status != c.status {
 			t.Errorf("%s: %d %s", media, got.status, got.body)
 		}
 		if c.status != 200 {
+			if len(g.sent()) != 0 || !strings.Contains(got.header.Get("Accept"), "application/json, ") || got.header.Get("Accept-Encoding") != "" {
+				t.Errorf("%s: %d sent, %v", media, len(g.sent()), got.header)
+			}
 			continue
 		}
 		if runs := g.so.Runs(); len(runs) != 1 || cmp.Diff(runs[0].Keys, []int{386, 230}) != "" || runs[0].Connection != 612 {
 			t.Errorf("%s: ran %+v", media, runs)
 		}
-		if call := g.sent()[0]; call.Header.Get("Content-Type") != media {
-			t.Errorf("%s became %s", media, call.Header.Get("Content-Type"))
+		if call := g.sent()[0]; string(call.Body) != seedBody || call.Header.Get("Content-Type") != "application/json; charset=utf-8" {
+			t.Errorf("%s became %s %s", media, call.Header.Get("Content-Type"), call.Body)
 		}
 	}
 }
@@ -664,12 +711,65 @@ func TestEveryContentTypeOfTheVendorsListIsUnderstoodOrRefusedByName(t *testing.
 func TestTheCallerChoosesTheAnswersForm(t *testing.T) {
 	t.Parallel()
 	g := newGateway(t, apps)
-	for accept, want := range map[string]string{"application/json": "application/json", "text/xml": "application/xml", "application/xml": "application/xml"} {
+	const xmlBody = "<r><ErpConnectionId>612</ErpConnectionId><InternalKeyIds><int>386</int></InternalKeyIds></r>"
+	for _, c := range []struct{ accept, media, body, want string }{
+		{"application/json", "application/json", seedBody, "application/json"},
+		{"text/xml", "application/json", seedBody, "text/xml"},
+		{"application/xml", "application/json", seedBody, "application/xml"},
+		{"application/json", "application/xml", xmlBody, "application/json"},
+		{"text/xml;q=0.5, application/json;q=0.4", "application/xml", xmlBody, "text/xml"},
+		// Without Accept SuperOffice answers in the type of the body that it gets, which is not the caller's.
+		{"", "application/xml; charset=utf-8", xmlBody, "application/xml"},
+		{"", "text/xml", xmlBody, "text/xml"},
+		{"", "text/json", seedBody, "text/json"},
+		{"", "application/merge-patch+json", seedBody, "application/merge-patch+json"},
+		{"", "application/x-www-form-urlencoded", "ErpConnectionId=612&InternalKeyIds=386", "application/json"},
+		{"", "application/json", seedBody, "application/json"},
+	} {
+		g.so.Forget()
 		header := g.service()
-		header["Accept"] = []string{accept}
-		got := g.do(nil, http.MethodPost, tenantPath, seedBody, header)
-		if got.status != 200 || !strings.HasPrefix(got.header.Get("Content-Type"), want) {
-			t.Errorf("%s: %d %s", accept, got.status, got.header.Get("Content-Type"))
+		header["Content-Type"] = []string{c.media}
+		header["Accept"] = []string{c.accept}
+		got := g.do(nil, http.MethodPost, tenantPath, c.body, header)
+		if got.status != 200 || got.header.Get("Content-Type") != c.want+"; charset=utf-8" {
+			t.Errorf("%+v: %d %s", c, got.status, got.header.Get("Content-Type"))
+		}
+		if strings.HasSuffix(c.want, "/xml") != strings.HasPrefix(got.body, "<PluginResponse>") {
+			t.Errorf("%+v: %s", c, got.body)
+		}
+		// The same is what the caller would get from SuperOffice itself.
+		direct, err := http.NewRequestWithContext(t.Context(), http.MethodPost, g.so.Base()+tenantPath, strings.NewReader(c.body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		direct.Header = http.Header{"Content-Type": {c.media}, "Authorization": {"Bearer " + g.so.AccessToken("portal", "Cust12345", "per")}}
+		if c.accept != "" {
+			direct.Header["Accept"] = []string{c.accept}
+		}
+		resp, err := http.DefaultClient.Do(direct)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != 200 || resp.Header.Get("Content-Type") != got.header.Get("Content-Type") {
+			t.Errorf("%+v: SuperOffice itself answers %d %s", c, resp.StatusCode, resp.Header.Get("Content-Type"))
+		}
+	}
+}
+
+func TestAnOperationWithoutArgumentsIsSentWithAnEmptyBody(t *testing.T) {
+	t.Parallel()
+	g := newGateway(t, strings.ReplaceAll(apps, "operations ForceResync ", "operations ForceSyncAll ForceResync "))
+	for _, body := range []string{"", "{}", "null"} {
+		g.so.Forget()
+		header := g.service()
+		header["Erpsync-Confirm"] = []string{"all"}
+		header["Content-Type"] = []string{"text/plain;charset=UTF-8"}
+		if got := g.do(nil, http.MethodPost, strings.Replace(tenantPath, "ForceResync", "ForceSyncAll", 1), body, header); got.status != 200 {
+			t.Fatalf("%q: %d %s", body, got.status, got.body)
+		}
+		if call := g.sent()[0]; len(call.Body) != 0 || call.Header.Get("Content-Length") != "0" || call.Header.Get("Content-Type") != "application/json; charset=utf-8" {
+			t.Errorf("%q: sent %q with %v", body, call.Body, call.Header)
 		}
 	}
 }
@@ -679,11 +779,11 @@ func TestAReloadKeepsSessionsAndTakesTheNewDurations(t *testing.T) {
 	g := newGateway(t, apps)
 	client, xsrf := g.signIn("tove")
 	config := strings.NewReplacer("{base}", g.so.Base(), "{dir}", g.dir, "app portal\n\t\torigins", "app portal\n\t\tidle 1ns\n\t\torigins").Replace(apps)
-	same, err := provision(t, strings.Replace(config, "idle 1ns", "idle 1h", 1), g.h.logger)
+	same, err := provision(t, strings.Replace(config, "idle 1ns", "idle 1h", 1), g.h.runtime.logger)
 	if err != nil {
 		t.Fatal(err)
 	}
-	short, err := provision(t, config, g.h.logger)
+	short, err := provision(t, config, g.h.runtime.logger)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -713,7 +813,7 @@ func TestTheCallbackTakesAPostedAnswerAndOnlyFromTheBrowserThatBegan(t *testing.
 			t.Fatal(err)
 		}
 		client := &http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-		started := g.do(client, http.MethodGet, "/erpsync/sign-in?tenant=cust12345&return=https://evil.example/", "", nil)
+		started := g.do(client, http.MethodGet, "/erpsync/sign-in?tenant=cust12345&return=/here", "", nil)
 		page, err := client.Get(started.header.Get("Location"))
 		if err != nil {
 			t.Fatal(err)
@@ -740,7 +840,7 @@ func TestTheCallbackTakesAPostedAnswerAndOnlyFromTheBrowserThatBegan(t *testing.
 	header := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
 	client, values := begin()
 	got := g.do(client, http.MethodPost, "/erpsync/callback", values.Encode(), header)
-	if got.status != http.StatusSeeOther || got.header.Get("Location") != "/" {
+	if got.status != http.StatusSeeOther || got.header.Get("Location") != "/here" {
 		t.Errorf("%d %s %s", got.status, got.header.Get("Location"), got.body)
 	}
 	cookies := strings.Join(got.header["Set-Cookie"], "\n")
@@ -763,7 +863,7 @@ func TestARefusalOfSuperOfficesOwnIsToldInWhateverShapeItComes(t *testing.T) {
 	t.Parallel()
 	g := newGateway(t, strings.ReplaceAll(apps, "{dir}/erp.", "{dir}/quote."))
 	write(t, g.dir+"/tenants.json", fmt.Sprintf(`{"tenants":[{"tenant":"Cust12345","system_token":%q}]}`, g.so.SystemToken("quote", "Cust12345")))
-	waitFor(t, func() bool { return g.logs.FilterMessageSnippet("taken over").Len() > 0 })
+	waitFor(t, func() bool { return g.logs.FilterMessageSnippet("tenants file reloaded").Len() > 0 })
 	// The 401 comes last: a ticket that is refused straight after its minting is not minted again for a minute.
 	for _, refusal := range []struct {
 		shape string
@@ -868,7 +968,7 @@ func TestASessionOfOneAppIsNoneOfAnother(t *testing.T) {
 	g := newGateway(t, apps)
 	client, xsrf := g.signIn("tove")
 	config := strings.NewReplacer("{base}", g.so.Base(), "{dir}", g.dir, "app portal {", "app other {", "app portal\n", "app other\n").Replace(apps)
-	other, err := provision(t, config, g.h.logger)
+	other, err := provision(t, config, g.h.runtime.logger)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package erpsync
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,51 +12,46 @@ import (
 )
 
 const (
-	// madeKey is where the key is kept that the gateway made for itself.
-	madeKey = "erpsync/key"
+	// generatedKey is where the key is kept that the gateway made for itself.
+	generatedKey = "erpsync/key"
 
 	storageTimeout = 10 * time.Second
 )
 
-// provisionKeys finds the secrets that everything of the gateway's own is sealed
-// under: those that are configured, or one that Caddy's storage keeps.
-func (h *Handler) provisionKeys(ctx context.Context) error {
-	for _, raw := range h.Keys {
-		key, err := newSecret("keys", raw, h.logger)
+// keys returns the secrets that everything of the gateway's own is sealed under: those that are
+// configured, or one that Caddy's storage keeps.
+func (b *builder) keys() (keys [][]byte, err error) {
+	for _, raw := range b.h.Keys {
+		key, err := newSecret("keys", raw, b.logger)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		value, err := key.get()
-		if err != nil {
-			return err
-		}
-		h.keys = append(h.keys, []byte(value.Reveal()))
+		keys = append(keys, []byte(key.Get().Reveal()))
 	}
-	if len(h.keys) > 0 {
-		return nil
+	if len(keys) > 0 {
+		return keys, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, storageTimeout)
+	ctx, cancel := context.WithTimeout(b.ctx, storageTimeout)
 	defer cancel()
-	key, err := keptKey(ctx, h.storage)
+	key, err := keptKey(ctx, b.storage)
 	if err != nil {
-		return fmt.Errorf("keys: none is configured, and Caddy's storage does not keep one: %w", err)
+		return nil, fmt.Errorf("keys: none is configured, and Caddy's storage does not keep one: %w", err)
 	}
-	h.keys = [][]byte{key}
-	return nil
+	return [][]byte{key}, nil
 }
 
-// keptKey takes the key that the storage keeps, or makes one that it keeps from now on.
+// keptKey returns the key that the storage keeps, or makes one that it keeps from now on.
 func keptKey(ctx context.Context, storage certmagic.Storage) (key []byte, err error) {
-	if key, err = storage.Load(ctx, madeKey); !errors.Is(err, fs.ErrNotExist) {
+	if key, err = storage.Load(ctx, generatedKey); !errors.Is(err, fs.ErrNotExist) {
 		return key, err
 	}
-	if err := storage.Lock(ctx, madeKey); err != nil {
+	if err := storage.Lock(ctx, generatedKey); err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, storage.Unlock(context.WithoutCancel(ctx), madeKey)) }()
-	if key, err = storage.Load(ctx, madeKey); !errors.Is(err, fs.ErrNotExist) {
+	defer func() { err = errors.Join(err, storage.Unlock(context.WithoutCancel(ctx), generatedKey)) }()
+	if key, err = storage.Load(ctx, generatedKey); !errors.Is(err, fs.ErrNotExist) {
 		return key, err
 	}
-	key = []byte(newID() + newID())
-	return key, storage.Store(ctx, madeKey, key)
+	key = []byte(rand.Text() + rand.Text())
+	return key, storage.Store(ctx, generatedKey, key)
 }

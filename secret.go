@@ -3,7 +3,10 @@ package erpsync
 import (
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -19,69 +22,164 @@ const secretAge = 2 * time.Second
 
 // secret is a configured value that may be a placeholder. A file's content is
 // read again while running, so that a secret can be replaced; while it cannot be
-// read, the last good value stays.
+// read, or is not what a secret looks like, the last good value stays.
 type secret struct {
-	raw string
+	option, raw string
+	parse       func(string) (auth.Secret, error)
+	logger      *zap.Logger
 
-	mu     sync.Mutex
-	value  auth.Secret
-	looked time.Time
+	mu      sync.Mutex
+	value   auth.Secret
+	looked  time.Time
+	failing string // what was logged last
 }
 
+// newSecret returns a secret of one value.
 func newSecret(option, raw string, logger *zap.Logger) (*secret, error) {
-	s := &secret{raw: raw}
-	value, err := resolve(raw)
-	if err != nil {
+	return openSecret(option, raw, auth.ParseSecret, logger)
+}
+
+// newPrivateKey returns the text of a private key, which has many lines and is judged where it is parsed.
+func newPrivateKey(option, raw string, logger *zap.Logger) (*secret, error) {
+	return openSecret(option, raw, func(text string) (auth.Secret, error) {
+		if strings.TrimSpace(text) == "" {
+			return auth.Secret{}, errors.New("is empty")
+		}
+		return auth.NewSecret(text), nil
+	}, logger)
+}
+
+func openSecret(option, raw string, parse func(string) (auth.Secret, error), logger *zap.Logger) (*secret, error) {
+	s := &secret{option: option, raw: raw, parse: parse, logger: logger}
+	var err error
+	if s.value, err = resolve(raw, parse); err != nil {
 		return nil, fmt.Errorf("%s: %w", option, err)
 	}
-	if !strings.Contains(raw, "{") {
-		logger.Warn("a secret stands in the configuration; write it as {file./path} or {env.NAME}", zap.String("option", option))
-	}
-	if path, ok := strings.CutPrefix(raw, "{file."); ok {
-		if stat, err := os.Stat(strings.TrimSuffix(path, "}")); err == nil && stat.Mode().Perm()&0o004 != 0 {
-			return nil, fmt.Errorf("%s: %s is readable by everybody: chmod o-r it", option, strings.TrimSuffix(path, "}"))
+	s.looked = time.Now()
+	switch path, isFile := secretFile(raw); {
+	case isFile:
+		if stat, err := os.Stat(path); err == nil && auth.ReadableByAll(path, stat) {
+			return nil, fmt.Errorf("%s: %s is readable by everybody: chmod o-r it, or close a directory above it to others", option, path)
 		}
+	case looksLikePath(raw):
+		logger.Warn(fmt.Sprintf("secret looks like a path and is taken as it stands; to read the file, write {file.%s}", raw), zap.String("option", option))
+	case !strings.Contains(raw, "{"):
+		logger.Warn("secret written in plain text; use {file./path} or {env.NAME}", zap.String("option", option))
 	}
-	s.value, s.looked = value, time.Now()
 	return s, nil
 }
 
-func (s *secret) get() (auth.Secret, error) {
+// secretFile returns the path of a value that is one {file.…} and nothing else.
+func secretFile(raw string) (string, bool) {
+	path, ok := strings.CutPrefix(raw, "{file.")
+	path, closed := strings.CutSuffix(path, "}")
+	return path, ok && closed && path != "" && !strings.ContainsAny(path, "{}")
+}
+
+// looksLikePath reports whether a secret in plain text is the path of a file: the file is there, or the directory is.
+// Nothing less will do, since the warning prints it: a secret may begin with a slash.
+func looksLikePath(raw string) bool {
+	if strings.ContainsAny(raw, "{}") {
+		return false
+	}
+	if stat, err := os.Stat(raw); err == nil && !stat.IsDir() {
+		return strings.ContainsAny(raw, `/\.`)
+	}
+	directory := filepath.Dir(raw)
+	stat, err := os.Stat(directory)
+	return filepath.IsAbs(raw) && directory != filepath.Dir(directory) && err == nil && stat.IsDir()
+}
+
+// Get returns the value, which was read at most secretAge ago.
+func (s *secret) Get() auth.Secret {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if time.Since(s.looked) > secretAge {
 		s.look()
 	}
-	return s.value, nil
+	return s.value
 }
 
-// again reads the secret at once, however short ago it was read.
-func (s *secret) again() auth.Secret {
+// Reload reads the value at once.
+func (s *secret) Reload() auth.Secret {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.look()
 	return s.value
 }
 
-// latest is again for those who can do with an error.
-func (s *secret) latest() (auth.Secret, error) { return s.again(), nil }
-
 func (s *secret) look() {
 	s.looked = time.Now()
-	if value, err := resolve(s.raw); err == nil {
-		s.value = value
+	value, err := resolve(s.raw, s.parse)
+	switch {
+	case err == nil:
+		s.value, s.failing = value, ""
+	case err.Error() != s.failing:
+		s.failing = err.Error()
+		s.logger.Warn("reading a secret again failed; keeping the last valid value", zap.String("option", s.option), zap.Error(err))
 	}
 }
 
-// resolve looks a placeholder up. Its errors name the placeholder, never a value.
-func resolve(raw string) (auth.Secret, error) {
-	value, err := caddy.NewReplacer().ReplaceOrErr(raw, true, true)
+// maxSecretFile bounds the file of a secret, in bytes.
+const maxSecretFile = 1 << 20
+
+// resolve returns the value of a placeholder. Its errors name the file or the placeholder, never a value.
+func resolve(raw string, parse func(string) (auth.Secret, error)) (auth.Secret, error) {
+	text, place, err := readSecret(raw)
 	if err != nil {
-		return auth.Secret{}, fmt.Errorf("the placeholder in it has no value (is the variable set, or the file there?): %w", err)
+		return auth.Secret{}, err
 	}
-	value = strings.TrimSpace(value)
-	if value == "" {
-		return auth.Secret{}, errors.New("empty")
+	value, err := parse(text)
+	if err != nil {
+		return auth.Secret{}, fmt.Errorf("%s %w", place, err)
 	}
-	return auth.NewSecret(value), nil
+	return value, nil
 }
+
+// readSecret returns what a value stands for, and a name of the place where it stands.
+func readSecret(raw string) (text, place string, err error) {
+	path, isFile := secretFile(raw)
+	if isFile {
+		content, err := readFile(path)
+		return content, "file " + path, err
+	}
+	// Caddy logs a file that cannot be read inside a longer text, and takes it for empty.
+	text, err = caddy.NewReplacer().ReplaceOrErr(raw, true, true)
+	if err != nil {
+		return "", "", fmt.Errorf("the placeholder in it has no value (is the variable set, or the file there?): %w", err)
+	}
+	if strings.HasPrefix(raw, "{") && strings.HasSuffix(raw, "}") {
+		return text, raw, nil
+	}
+	return text, "the value", nil
+}
+
+func readFile(path string) (string, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		advice := ""
+		if errors.Is(err, fs.ErrPermission) {
+			advice = "; let the user that Caddy runs as read it"
+		}
+		return "", fmt.Errorf("file %s: %w%s", path, errors.Unwrap(err), advice)
+	}
+	defer file.Close()
+	content, err := io.ReadAll(io.LimitReader(file, maxSecretFile+1))
+	if err != nil {
+		return "", fmt.Errorf("file %s: %w", path, errors.Unwrap(err))
+	}
+	if len(content) > maxSecretFile {
+		return "", fmt.Errorf("file %s is longer than %d bytes", path, maxSecretFile)
+	}
+	return string(content), nil
+}
+
+// optionalSecret returns nil for an option that is not set.
+func optionalSecret(option, raw string, logger *zap.Logger) (auth.SecretSource, error) {
+	if raw == "" {
+		return nil, nil //nolint:nilnil // none is a value
+	}
+	return newSecret(option, raw, logger)
+}
+
+var _ auth.SecretSource = (*secret)(nil)

@@ -16,7 +16,9 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/caddy-erpsync/caddy-erpsync/auth"
+	"github.com/caddy-erpsync/caddy-erpsync/auth/idp"
 	"github.com/caddy-erpsync/caddy-erpsync/auth/session"
+	"github.com/caddy-erpsync/caddy-erpsync/gateway"
 	"github.com/caddy-erpsync/caddy-erpsync/internal/demo"
 	"github.com/caddy-erpsync/caddy-erpsync/outcome"
 	"github.com/caddy-erpsync/caddy-erpsync/superoffice"
@@ -49,42 +51,45 @@ func stages(t testing.TB) []stage {
 		t.Fatal(err)
 	}
 	logger := zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(io.Discard), zapcore.InfoLevel))
-	h, err := provision(t, strings.NewReplacer("{base}", so.Base(), "{dir}", dir).Replace(apps), logger)
+	h, err := provisionOver(t, strings.NewReplacer("{base}", so.Base(), "{dir}", dir).Replace(apps), logger, outcome.RoundTripperFunc(answerInPlace))
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.roundTrip = roundTripper(answerInPlace)
 
 	must := func(err error) {
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	manager := h.Browser.sessions
+	manager := h.runtime.gateway.Sessions().Manager
 	token, _, err := manager.Start(t.Context(), session.Session{
 		App: "portal", Tenant: "Cust12345", UPN: "per@uno.example", FullName: "Per Person", AssociateID: 11, Access: auth.NewSecret(so.AccessToken("portal", "Cust12345", "per")),
 		AccessIssued: time.Now(), AccessExpires: time.Now().Add(10 * time.Hour), Refresh: auth.NewSecret(strings.Repeat("r", 40)), API: so.Base() + "/Cust12345/api",
 	})
 	must(err)
 	cookie, xsrf := token.Cookie(), token.XSRF()
-	ofSession := http.Header{"Cookie": {sessionCookie + "=" + cookie}, "X-Xsrf-Token": {xsrf}}
+	ofSession := http.Header{"Cookie": {gateway.SessionCookie + "=" + cookie}, "X-Xsrf-Token": {xsrf}}
 	ofService := http.Header{"Authorization": {"Bearer " + provider.Token("Cust12345", 10*time.Hour)}}
 	ofStranger := http.Header{"Authorization": {"Bearer " + provider.Token("Cust54321", 10*time.Hour)}}
 	ofTicket := http.Header{"Authorization": {"SOTicket " + so.Ticket("portal", "Cust12345", "per")}}
 	call := func(header http.Header, path string, status int) func() { return serving(t, h, header, path, status) }
 
-	app := h.apps["erp"].grants
+	providers, err := idp.NewSet(h.runtime.gateway.Config().Issuers, idp.Options{Client: func(http.RoundTripper) *http.Client { return nil }})
+	must(err)
+	app := h.runtime.gateway.App("erp")
 	principal := auth.Principal{Scheme: auth.JWT, App: "erp", Tenant: "Cust12345", ID: "https://idp.example#nightly-sync"}
-	arguments, err := superoffice.ReadArguments(superoffice.ForceResync, "application/json", []byte(seedBody))
+	arguments, err := superoffice.ReadArguments(superoffice.ForceResync, http.Header{"Content-Type": {"application/json"}}, []byte(seedBody))
 	must(err)
 	request := auth.Request{Operation: superoffice.ForceResync, PathTenant: "Cust12345", Arguments: arguments}
 	plain := []byte(strings.Repeat("p", 300))
+	inJSON, inXML := http.Header{"Content-Type": {"application/json; charset=utf-8"}}, http.Header{"Content-Type": {"application/xml"}}
 	sealed := manager.Keys.Seal("a purpose", []string{"a part"}, plain)
 	record := &outcome.Record{
 		RequestID: "5c1e2a3f-7b0d-4f0e-9c55-0d7a5a0c3b11", ClientIP: "127.0.0.1", App: "portal", Tenant: "Cust12345", Principal: "per@uno.example", Scheme: "session", Credential: "user Bearer",
 		Operation: superoffice.ForceResync, Arguments: arguments, Understood: true, Granted: true, Decision: "allowed", Upstream: "https://sod.superoffice.com", Status: 200,
-		Outcome: outcome.Outcome{Class: outcome.OK, Updated: 2}, Sends: 1, Bytes: int64(len(jsonAnswer)), Node: "node", Environment: "online", Started: time.Now(), Duration: time.Millisecond, Privacy: h.privacy,
+		Outcome: outcome.Outcome{Class: outcome.OK, Updated: 2}, Sends: 1, Bytes: int64(len(jsonAnswer)), Node: "node", Environment: "online", Started: time.Now(), Duration: time.Millisecond, Privacy: h.runtime.gateway.Config().Privacy,
 	}
+	audit := outcome.AuditLog{Logger: logger}
 	tap := func(media, body string) func() {
 		header, raw := http.Header{"Content-Type": {media}}, []byte(body)
 		return func() {
@@ -102,7 +107,7 @@ func stages(t testing.TB) []stage {
 		{"call: refused, another tenant", call(ofStranger, tenantPath, http.StatusForbidden)},
 		{"call: not ours", call(nil, "/assets/application.3f9a1c.js", http.StatusNoContent)},
 		{"match: path and query", func() {
-			if _, verdict := h.paths.Read(tenantPath); verdict != superoffice.Canonical {
+			if _, verdict := h.runtime.gateway.Config().Paths.Read(tenantPath); verdict != superoffice.Canonical {
 				t.Fatal(verdict)
 			}
 			_, err := superoffice.ParseQuery("$select=IsOk,Status,ErrorCode")
@@ -118,11 +123,11 @@ func stages(t testing.TB) []stage {
 			}
 		}},
 		{"session: load", func() {
-			_, err := manager.Load(context.Background(), token)
+			_, _, err := manager.Load(context.Background(), token)
 			must(err)
 		}},
 		{"JWT: one that was proved a moment ago", func() {
-			if _, refusal := h.issuers.Prove(context.Background(), strings.TrimPrefix(ofService["Authorization"][0], "Bearer ")); refusal != nil {
+			if _, refusal := providers.Prove(context.Background(), strings.TrimPrefix(ofService["Authorization"][0], "Bearer "), "Cust12345"); refusal != nil {
 				t.Fatal(refusal)
 			}
 		}},
@@ -141,24 +146,32 @@ func stages(t testing.TB) []stage {
 			must(err)
 		}},
 		{"arguments: JSON", func() {
-			_, err := superoffice.ReadArguments(superoffice.ForceResync, "application/json; charset=utf-8", []byte(seedBody))
+			_, err := superoffice.ReadArguments(superoffice.ForceResync, inJSON, []byte(seedBody))
 			must(err)
 		}},
 		{"arguments: XML", func() {
-			_, err := superoffice.ReadArguments(superoffice.ForceResync, "application/xml", []byte(xmlBody))
+			_, err := superoffice.ReadArguments(superoffice.ForceResync, inXML, []byte(xmlBody))
 			must(err)
+		}},
+		{"arguments: the document that is sent", func() {
+			if len(superoffice.Document(superoffice.ForceResync, arguments)) != len(seedBody) {
+				t.Fatal("another document")
+			}
 		}},
 		{"outcome: JSON", tap("application/json; charset=utf-8", jsonAnswer)},
 		{"outcome: XML", tap("application/xml; charset=utf-8", xmlAnswer)},
 		{"audit: the two lines of a call", func() {
-			record.Begin(logger)
-			record.End(logger)
+			audit.Began(record)
+			audit.Ended(record)
 		}},
 	}
 }
 
-// answerInPlace stands for SuperOffice: it takes the body and answers without a network.
+// answerInPlace stands for SuperOffice where the agent is called: it takes the body and answers without a network.
 func answerInPlace(r *http.Request) (*http.Response, error) {
+	if !strings.Contains(r.URL.Path, "/Agents/") {
+		return http.DefaultTransport.RoundTrip(r)
+	}
 	if trace := httptrace.ContextClientTrace(r.Context()); trace != nil && trace.GotConn != nil {
 		trace.GotConn(httptrace.GotConnInfo{})
 	}

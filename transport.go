@@ -29,12 +29,12 @@ const (
 
 // newTransport loads Caddy's HTTP transport as a guest, with this product's
 // defaults where the operator set nothing.
-func newTransport(ctx caddy.Context, h *Handler) (http.RoundTripper, error) {
-	// The defaults have to stand in the guest's configuration before it is
+func newTransport(ctx caddy.Context, configured json.RawMessage) (http.RoundTripper, error) {
+	// The defaults must be in the guest's configuration before it is
 	// provisioned: it builds its pool then.
 	var transport reverseproxy.HTTPTransport
-	if h.TransportRaw != nil {
-		raw, err := withoutKey(h.TransportRaw, "protocol")
+	if configured != nil {
+		raw, err := withoutKey(configured, "protocol")
 		if err != nil {
 			return nil, fmt.Errorf("transport: %w", err)
 		}
@@ -95,31 +95,13 @@ func defaultTransport(t *reverseproxy.HTTPTransport) {
 	}
 }
 
-// asking makes the client for the gateway's own questions (sign-in, tenant state,
-// proofs). It follows no redirect: a credential must not go where an answer points.
-func asking(transport http.RoundTripper) *http.Client {
-	return &http.Client{
-		Transport:     guest{transport},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
+// outgoing returns a context for a request of the gateway's own: it holds what Caddy's
+// transport looks for, and nothing of a caller's request.
+func outgoing() context.Context {
+	return &outgoingContext{Context: context.Background(), vars: make(map[string]any)}
 }
 
-// guest gives each request the context values that Caddy's transport looks for
-// and takes the caller's out.
-type guest struct{ transport http.RoundTripper }
-
-func (g guest) RoundTrip(r *http.Request) (*http.Response, error) {
-	return g.transport.RoundTrip(r.WithContext(outgoing{r.Context(), make(map[string]any)}))
-}
-
-// detached is a context of the gateway's own: the caller's leaving does not end
-// it, and nothing that Caddy keeps of the caller's request is in it.
-func detached(timeout time.Duration) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(outgoing{context.Background(), make(map[string]any)}, timeout)
-}
-
-// outgoing holds what Caddy's transport looks for in the context of a request.
-type outgoing struct {
+type outgoingContext struct {
 	context.Context
 	vars map[string]any // the transport notes an outbound proxy there
 }
@@ -127,7 +109,7 @@ type outgoing struct {
 // noPlaceholders replaces nothing, and nobody sets anything in it.
 var noPlaceholders = caddy.NewEmptyReplacer()
 
-func (o outgoing) Value(key any) any {
+func (o *outgoingContext) Value(key any) any {
 	switch key {
 	case caddy.ReplacerCtxKey:
 		return noPlaceholders

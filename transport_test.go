@@ -33,7 +33,7 @@ func TestSuperOfficeIsReachedOverTLSWithTheOperatorsTrustAndNoOther(t *testing.T
 	write(t, dir+"/tenants.json", `{"tenants":[{"tenant":"Cust12345","system_token":"`+so.SystemToken("erp", "Cust12345")+`"}]}`)
 	config := strings.NewReplacer("{base}", so.Base(), "{dir}", dir).Replace(apps)
 	for trust, want := range map[string]int{"": 503, "\ntransport http {\ntls_trust_pool file " + dir + "/ca.pem\n}": 200} {
-		h, err := provision(t, config+trust, g.h.logger)
+		h, err := provision(t, config+trust, g.h.runtime.logger)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -44,21 +44,24 @@ func TestSuperOfficeIsReachedOverTLSWithTheOperatorsTrustAndNoOther(t *testing.T
 	}
 }
 
+// onsiteApp is the least that is taken.
+const onsiteApp = "upstream https://a.example\napp a {\nagents ErpSync\n}\nsuperoffice session\n"
+
 func TestTheTransportsDefaultsStandAndTheOperatorsOptionsGoBeforeThem(t *testing.T) {
 	t.Parallel()
-	h, err := provision(t, "upstream https://a.example\ntransport http {\ndial_timeout 1s\nkeepalive 20s\n}", zap.NewNop())
+	h, err := provision(t, onsiteApp+"transport http {\ndial_timeout 1s\nkeepalive 20s\n}", zap.NewNop())
 	if err != nil {
 		t.Fatal(err)
 	}
-	transport := h.roundTrip.(*reverseproxy.HTTPTransport).Transport
+	transport := h.runtime.gateway.Platform().Transport.(*reverseproxy.HTTPTransport).Transport
 	if transport.IdleConnTimeout.Seconds() != 20 || !transport.DisableCompression || transport.ResponseHeaderTimeout != answerTimeout || transport.TLSHandshakeTimeout != tlsTimeout {
 		t.Errorf("%+v", transport)
 	}
-	h, err = provision(t, "upstream https://a.example", zap.NewNop())
+	h, err = provision(t, onsiteApp, zap.NewNop())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := h.roundTrip.(*reverseproxy.HTTPTransport).Transport.IdleConnTimeout; got != idleTimeout {
+	if got := h.runtime.gateway.Platform().Transport.(*reverseproxy.HTTPTransport).Transport.IdleConnTimeout; got != idleTimeout {
 		t.Errorf("idle connections live %s", got)
 	}
 }

@@ -1,8 +1,11 @@
 package auth
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/caddy-erpsync/caddy-erpsync/superoffice"
@@ -33,17 +36,50 @@ const (
 // value means administrators.
 type Users struct {
 	All   bool
-	Named []string // UPNs or logon names, compared without case
+	Named []string // UPNs or logon names, compared without case, or associate:<id>
 }
 
+const associatePrefix = "associate:"
+
+// Associate names a person by the id that SuperOffice gave them, for whom no UPN may be known.
+func Associate(id int) string { return associatePrefix + strconv.Itoa(id) }
+
+// IsAssociate reports whether a name is one of Associate's rather than a UPN.
+func IsAssociate(name string) bool {
+	return len(name) >= len(associatePrefix) && strings.EqualFold(name[:len(associatePrefix)], associatePrefix)
+}
+
+// PersonName names a person within their tenant: by UPN, or by the associate id where there is none.
+func PersonName(upn string, associateID int) string {
+	if upn == "" {
+		return Associate(associateID)
+	}
+	return upn
+}
+
+// admits reports whether a person may call through a credential that is not their own.
 func (u Users) admits(p Principal) bool {
 	switch {
 	case u.All:
 		return true
 	case len(u.Named) > 0:
-		return slices.ContainsFunc(u.Named, func(name string) bool { return strings.EqualFold(name, p.ID) })
+		return slices.ContainsFunc(u.Named, func(name string) bool {
+			return strings.EqualFold(name, p.ID) || p.AssociateID > 0 && name == Associate(p.AssociateID)
+		})
 	default:
 		return p.Administrator
+	}
+}
+
+// describe names who is admitted, in the words of the configuration and without names.
+func (u Users) describe() string {
+	switch {
+	case u.All:
+		return "all"
+	case len(u.Named) > 0:
+		return "a list without the caller"
+	default:
+		return "administrators, and the caller is none"
 	}
 }
 
@@ -68,6 +104,14 @@ func (c *Connections) Admits(connection int32) bool {
 	}
 }
 
+// connectionText names a connection in the words of the configuration.
+func connectionText(connection int32) string {
+	if connection <= 0 {
+		return "crm"
+	}
+	return strconv.Itoa(int(connection))
+}
+
 // TenantGrant is what an app may do in one tenant.
 type TenantGrant struct {
 	Name        string       // for people
@@ -87,9 +131,13 @@ type App struct {
 	Users       Users
 	ResyncAll   ResyncAll
 	CallAs      CallAs
+	// KeyRequired refuses calls that resynchronise and have no Idempotency-Key.
+	KeyRequired bool
 
 	// Tenant tells what the app may do in a tenant; false: nothing.
 	Tenant func(superoffice.Tenant) (TenantGrant, bool)
+	// Lists reports whether the app is granted a tenant by its name, rather than as any.
+	Lists func(superoffice.Tenant) bool
 	// SystemToken gives the system token for AsSystem: one that an approval brought, or else the
 	// configured one, which may be zero. nil: the configured one.
 	SystemToken func(ctx context.Context, tenant superoffice.Tenant, configured Secret) (Secret, *Refusal)
@@ -103,6 +151,8 @@ type Request struct {
 	Arguments  superoffice.Arguments
 	// Confirmed tells that the caller sent the header that confirms a resync of everything.
 	Confirmed bool
+	// Keyed reports that the caller sent an Idempotency-Key.
+	Keyed bool
 }
 
 // AuthoriseCall decides what can be decided before the body is read: the agent,
@@ -110,22 +160,24 @@ type Request struct {
 // system token that the call needs; ctx bounds how long that is looked for.
 func (a *App) AuthoriseCall(ctx context.Context, p Principal, req Request) (TenantGrant, *Refusal) {
 	if req.PathTenant != superoffice.Onsite && req.PathTenant != p.Tenant {
-		return TenantGrant{}, Refuse(TenantMismatch, nil)
+		return TenantGrant{}, Refuse(TenantMismatch, fmt.Errorf("the path names %s, the credential %s", req.PathTenant, p.Tenant))
 	}
 	if !slices.ContainsFunc(a.Agents, func(agent string) bool { return strings.EqualFold(agent, superoffice.Agent) }) {
-		return TenantGrant{}, Refuse(AgentNotGranted, nil)
+		return TenantGrant{}, Refuse(AgentNotGranted, fmt.Errorf("agents of app %s does not list %s", a.Name, superoffice.Agent))
 	}
 	if req.Operation == superoffice.UnknownOperation || !slices.Contains(a.Operations, req.Operation) {
-		return TenantGrant{}, Refuse(OperationNotGranted, nil)
+		return TenantGrant{}, Refuse(OperationNotGranted, fmt.Errorf("operations of app %s does not list it", a.Name))
 	}
 	grant, ok := a.Tenant(p.Tenant)
 	switch {
 	case !ok:
-		return TenantGrant{}, Refuse(TenantNotGranted, nil)
+		return TenantGrant{}, Refuse(TenantNotGranted, fmt.Errorf("app %s lists %s neither under tenant nor in a tenants file", a.Name, p.Tenant))
+	case p.TenantFromPath && (a.Lists == nil || !a.Lists(p.Tenant)):
+		return TenantGrant{}, Refuse(TenantNotGranted, fmt.Errorf("tenant path: app %s does not list %s by name", a.Name, p.Tenant))
 	case grant.Suspended:
-		return TenantGrant{}, Refuse(TenantSuspended, nil)
+		return TenantGrant{}, Refuse(TenantSuspended, fmt.Errorf("%s is suspended for app %s", p.Tenant, a.Name))
 	case a.CallAs != AsUser && p.Person() && !a.Users.admits(p):
-		return TenantGrant{}, Refuse(PersonNotGranted, nil)
+		return TenantGrant{}, Refuse(PersonNotGranted, fmt.Errorf("users of app %s is %s", a.Name, a.Users.describe()))
 	case a.CallAs != AsSystem:
 		return grant, nil
 	}
@@ -134,7 +186,7 @@ func (a *App) AuthoriseCall(ctx context.Context, p Principal, req Request) (Tena
 		grant.SystemToken, refusal = a.SystemToken(ctx, p.Tenant, grant.SystemToken)
 	}
 	if refusal == nil && grant.SystemToken.IsZero() {
-		refusal = Refuse(NoSystemToken, nil)
+		refusal = Refuse(NoSystemToken, fmt.Errorf("app %s has no system token of %s, neither approved, imported nor configured", a.Name, p.Tenant))
 	}
 	return grant, refusal
 }
@@ -144,6 +196,9 @@ func (a *App) AuthoriseArguments(grant TenantGrant, req Request) *Refusal {
 	if !req.Operation.Resyncs() {
 		return nil
 	}
+	if a.KeyRequired && !req.Keyed {
+		return Refuse(IdempotencyKeyMissing, fmt.Errorf("app %s has idempotency required", a.Name))
+	}
 	connections, resyncAll := a.Connections, a.ResyncAll
 	if grant.Connections != nil {
 		connections = grant.Connections
@@ -152,17 +207,22 @@ func (a *App) AuthoriseArguments(grant TenantGrant, req Request) *Refusal {
 		resyncAll = grant.ResyncAll
 	}
 	if !connections.Admits(req.Arguments.Connection) {
-		return Refuse(ConnectionNotGranted, nil)
+		return Refuse(ConnectionNotGranted, fmt.Errorf("connections of app %s or of the tenant does not list %s", a.Name, connectionText(req.Arguments.Connection)))
 	}
 	if !req.Arguments.Everything {
 		return nil
 	}
+	reason := ResyncAllDenied
 	switch {
 	case resyncAll == Allow, resyncAll == Confirm && req.Confirmed:
 		return nil
 	case resyncAll == Confirm:
-		return Refuse(ResyncAllUnconfirmed, nil)
-	default:
-		return Refuse(ResyncAllDenied, nil)
+		reason = ResyncAllUnconfirmed
 	}
+	refusal := Refuse(reason, fmt.Errorf("the call would resync everything; resync_all is %s and ErpSync-Confirm: all was not sent", cmp.Or(resyncAll, Deny)))
+	if reason == ResyncAllDenied {
+		refusal.Cause = fmt.Errorf("the call would resync everything; resync_all is %s", cmp.Or(resyncAll, Deny))
+	}
+	refusal.Detail += " (" + req.Arguments.Describe(req.Operation) + ")"
+	return refusal
 }

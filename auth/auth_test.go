@@ -2,9 +2,6 @@ package auth
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -17,8 +14,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/caddy-erpsync/caddy-erpsync/superoffice"
 )
@@ -53,8 +48,8 @@ func TestATenantsFileIsReadStrictlyAndItsErrorsHoldNoSecret(t *testing.T) {
 		t.Error("an empty list allows something, or none does not allow all")
 	}
 	for raw, want := range map[string]string{
-		``: "line 1", `{}`: `no "tenants"`, `{"tenants":[`: "line 1", "{\n\"tenants\":[{\"tenant\":\"Cust1\",\"system_token\":{\"canary\":1}}]}": "line 2",
-		`{"tenants":[{"tenant":"X"}]}`: "Cust12345", `{"tenants":[{"tenant":"Cust1"},{"tenant":"CUST1"}]}`: "twice", `{"tenants":[],"canary":1}`: "unknown field",
+		``: "it is empty", `{}`: `no "tenants"`, `{"tenants":[`: "line 1", "{\n\"tenants\":[{\"tenant\":\"Cust1\",\"system_token\":{\"canary\":1}}]}": "line 2",
+		`{"tenants":[{"tenant":"X"}]}`: "Cust12345", `{"tenants":[{"tenant":"Cust1"},{"tenant":"CUST1"}]}`: "twice", `{"tenants":[],"canary":1}`: "there is no property",
 		`{"tenants":[{"tenant":"Cust1","connections":[0]}]}`: "positive", `{"tenants":[{"tenant":"Cust1","resync_all":"x"}]}`: "deny, confirm or allow", `{"tenants":[]} x`: "closing brace",
 	} {
 		_, err := ParseTenants([]byte(raw))
@@ -94,6 +89,13 @@ func TestFetchMetadataAndOriginHaveToAgree(t *testing.T) {
 		{"gate.example", true, "https://pages.example.evil", "cross-site", false},
 		{"gate.example", false, "https://gate.example", "same-origin", true},
 		{"gate.example", false, "http://gate.example", "", false},
+		{"gate.example:443", true, "https://gate.example", "same-origin", true},
+		{"gate.example:443", false, "https://gate.example", "same-origin", true},
+		{"gate.example:8443", true, "https://gate.example:8443", "same-origin", true},
+		{"gate.example:8443", true, "https://gate.example", "", false},
+		{"gate.example:80", true, "https://gate.example", "", false},
+		{"localhost:80", false, "http://localhost", "same-origin", true},
+		{"localhost:443", false, "http://localhost", "", false},
 		{"localhost:8080", false, "http://localhost:8080", "same-origin", true},
 		{"[::1]:8080", false, "http://[::1]:8080", "same-origin", true},
 		{"127.evil.example", false, "http://127.evil.example", "", false},
@@ -114,7 +116,7 @@ func TestFetchMetadataAndOriginHaveToAgree(t *testing.T) {
 			t.Errorf("%+v: %v", c, got)
 		}
 	}
-	for _, bad := range []string{"http://pages.example", "*", "https://*.example", "https://A.example", "https://a.example/", "null", "pages.example", "https://a@b"} {
+	for _, bad := range []string{"http://pages.example", "*", "https://*.example", "https://A.example", "https://a.example/", "null", "pages.example", "https://a@b", "https://pages.example:443", "http://localhost:80"} {
 		if _, found := NewOrigins(bad); found != bad {
 			t.Errorf("%s is taken for an origin", bad)
 		}
@@ -124,7 +126,7 @@ func TestFetchMetadataAndOriginHaveToAgree(t *testing.T) {
 func TestACredentialIsMintedOnceForAllWhoWaitAndRenewedAheadOfItsEnd(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		keeper := NewKeeper(nil)
+		keeper := NewCredentialCache(nil)
 		var mints atomic.Int32
 		mint := func(context.Context, Credential) (Credential, *Refusal) {
 			time.Sleep(15 * time.Second) // a slow provider, in the test's own time
@@ -155,7 +157,7 @@ func TestACredentialIsMintedOnceForAllWhoWaitAndRenewedAheadOfItsEnd(t *testing.
 func TestAFailedMintKeepsWhatIsValidAndBacksOff(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		keeper := NewKeeper(nil)
+		keeper := NewCredentialCache(nil)
 		var tries int
 		down := false
 		mint := func(context.Context, Credential) (Credential, *Refusal) {
@@ -199,36 +201,63 @@ func TestAFailedMintKeepsWhatIsValidAndBacksOff(t *testing.T) {
 	})
 }
 
-func TestARefusedCredentialIsReplacedOnceAndAFreshOneNotAtAll(t *testing.T) {
+func TestARefusedCredentialIsReplacedAtOnceAndItsSuccessorsEverLater(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		keeper := NewKeeper(nil)
+		keeper := NewCredentialCache(nil)
 		mints := 0
 		mint := func(context.Context, Credential) (Credential, *Refusal) {
 			mints++
 			return Credential{Value: NewSecret(fmt.Sprint(mints)), Expires: time.Now().Add(time.Hour)}, nil
 		}
-		first, _ := keeper.Get(t.Context(), "k", mint)
-		time.Sleep(10 * time.Minute)
-		if !keeper.Refused("k", first, false) {
-			t.Error("an old credential that is refused is not replaced")
+		get := func() Credential {
+			t.Helper()
+			credential, refusal := keeper.Get(t.Context(), "k", mint)
+			if refusal != nil {
+				t.Fatal(refusal)
+			}
+			return credential
 		}
-		second, _ := keeper.Get(t.Context(), "k", mint)
-		if !keeper.Refused("k", first, false) {
+		first := get()
+		time.Sleep(30 * time.Second) // SuperOffice forgets it within a minute
+		if !keeper.MarkRejected("k", first, false) {
+			t.Error("a credential that was used is not replaced")
+		}
+		second := get()
+		if !keeper.MarkRejected("k", first, false) {
 			t.Error("a caller with the replaced credential is turned away")
 		}
-		if again, _ := keeper.Get(t.Context(), "k", mint); !again.Same(second) || mints != 2 {
+		if again := get(); !again.Same(second) || mints != 2 {
 			t.Errorf("%d mints", mints)
 		}
-		if keeper.Refused("k", second, false) {
-			t.Error("a fresh credential that is refused is minted again")
+		if !keeper.MarkRejected("k", second, false) {
+			t.Error("a fresh credential that is refused is not minted again once")
 		}
-		if _, refusal := keeper.Get(t.Context(), "k", mint); refusal == nil || refusal.Reason != UpstreamCredentialRefused || mints != 2 {
-			t.Errorf("%v after %d mints", refusal, mints)
+		began := time.Now()
+		var last time.Duration
+		for refused := get(); time.Since(began) < 10*time.Minute; refused = get() {
+			if keeper.MarkRejected("k", refused, false) {
+				t.Fatal("a storm")
+			}
+			_, refusal := keeper.Get(t.Context(), "k", mint)
+			if refusal == nil || refusal.Reason != UpstreamCredentialRefused || refusal.RetryAfter <= 0 {
+				t.Fatalf("%+v", refusal)
+			}
+			last = refusal.RetryAfter
+			time.Sleep(last)
 		}
-		time.Sleep(2 * time.Minute)
-		if _, refusal := keeper.Get(t.Context(), "k", mint); refusal != nil {
-			t.Error(refusal)
+		if mints > 40 || last > 30*time.Second {
+			t.Errorf("%d mints in ten minutes, the last wait was %s", mints, last)
+		}
+		if !keeper.MarkRejected("k", get(), true) {
+			t.Error("with another secret it is not tried at once")
+		}
+		get()
+		time.Sleep(30 * time.Second)
+		for range 2 {
+			if !keeper.MarkRejected("k", get(), false) {
+				t.Error("what was refused before one was used counts still")
+			}
 		}
 	})
 }
@@ -250,76 +279,26 @@ func TestOriginOrFetchMetadataThatStandsTwiceIsRefused(t *testing.T) {
 	}
 }
 
-// TestATokenNeedsEveryClaimItsOwnAlgorithmAndItsTime also asks twice: what was proved a moment ago must not outlive its exp.
-func TestATokenNeedsEveryClaimItsOwnAlgorithmAndItsTime(t *testing.T) {
+func TestATenantThatOnlyThePathNamesMustBeListedByName(t *testing.T) {
 	t.Parallel()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
+	grant := func(superoffice.Tenant) (TenantGrant, bool) { return TenantGrant{}, true } // as tenant * does
+	app := App{Agents: []string{"ErpSync"}, Operations: []superoffice.Operation{superoffice.ForceResync}, CallAs: AsAccount, Tenant: grant}
+	call := func(fromPath bool) *Refusal {
+		_, refusal := app.AuthoriseCall(t.Context(), Principal{Scheme: JWT, Tenant: "Cust1", TenantFromPath: fromPath}, Request{Operation: superoffice.ForceResync, PathTenant: "Cust1"})
+		return refusal
 	}
-	stranger, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	now := time.Now()
-	issuer, err := NewIssuer(IssuerConfig{
-		Issuer: "https://idp.example", Audiences: []string{"erpsync"}, Algorithms: []string{"ES256"}, Subjects: []string{"sync"},
-		App: Fixed{Value: "erp"}, Tenant: Fixed{Claim: "tenant"}, Leeway: time.Second, Now: func() time.Time { return now },
-		Keys: func(context.Context) (jwt.Keyfunc, error) {
-			return func(*jwt.Token) (any, error) { return &key.PublicKey, nil }, nil
-		},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	sign := func(change func(jwt.MapClaims, map[string]any), with *ecdsa.PrivateKey) string {
-		claims := jwt.MapClaims{"iss": "https://idp.example", "aud": "erpsync", "sub": "sync", "iat": now.Unix(), "exp": now.Add(10 * time.Second).Unix(), "tenant": "Cust1"}
-		token := jwt.NewWithClaims(jwt.SigningMethodES256, claims)
-		change(claims, token.Header)
-		signed, err := token.SignedString(with)
-		if err != nil {
-			t.Fatal(err)
+	for _, lists := range []func(superoffice.Tenant) bool{nil, func(superoffice.Tenant) bool { return false }} {
+		app.Lists = lists
+		if refusal := call(true); refusal == nil || refusal.Reason != TenantNotGranted {
+			t.Errorf("%v", refusal)
 		}
-		return signed
-	}
-	as := func(name string, value any) func(jwt.MapClaims, map[string]any) {
-		return func(c jwt.MapClaims, _ map[string]any) {
-			if c[name] = value; value == nil {
-				delete(c, name)
-			}
+		if refusal := call(false); refusal != nil {
+			t.Error(refusal)
 		}
 	}
-	for name, token := range map[string]string{
-		"no exp":                 sign(as("exp", nil), key),
-		"expired":                sign(as("exp", now.Add(-time.Minute).Unix()), key),
-		"not yet":                sign(as("nbf", now.Add(time.Minute).Unix()), key),
-		"of the future":          sign(as("iat", now.Add(time.Minute).Unix()), key),
-		"no issuer":              sign(as("iss", nil), key),
-		"another issuer":         sign(as("iss", "https://idp.example/"), key),
-		"no audience":            sign(as("aud", nil), key),
-		"another audience":       sign(as("aud", "erpsync2"), key),
-		"no subject":             sign(as("sub", nil), key),
-		"another subject":        sign(as("sub", "somebody"), key),
-		"no tenant":              sign(as("tenant", nil), key),
-		"not a tenant":           sign(as("tenant", "Cust1/../Cust2"), key),
-		"two tenants":            sign(as("tenant", []string{"Cust1", "Cust2"}), key),
-		"a critical header":      sign(func(_ jwt.MapClaims, h map[string]any) { h["crit"] = []string{"b64"} }, key),
-		"a stranger's signature": sign(func(jwt.MapClaims, map[string]any) {}, stranger),
-		"nothing":                "",
-	} {
-		if principal, refusal := issuer.Prove(t.Context(), token); refusal == nil || refusal.Reason != CredentialInvalid {
-			t.Errorf("%s: %+v", name, principal)
-		}
-	}
-	good := sign(func(jwt.MapClaims, map[string]any) {}, key)
-	for range 2 {
-		if principal, refusal := issuer.Prove(t.Context(), good); refusal != nil || principal.Tenant != "Cust1" || principal.ID != "https://idp.example#sync" {
-			t.Fatalf("%+v %v", principal, refusal)
-		}
-	}
-	now = now.Add(15 * time.Second)
-	if _, refusal := issuer.Prove(t.Context(), good); refusal == nil {
-		t.Error("a token that was proved a moment ago outlives its exp")
+	app.Lists = func(tenant superoffice.Tenant) bool { return tenant == "Cust1" }
+	if refusal := call(true); refusal != nil {
+		t.Error(refusal)
 	}
 }
 
@@ -357,5 +336,34 @@ func BenchmarkTenants(b *testing.B) {
 			runtime.KeepAlive(tenants)
 			runtime.KeepAlive(raw)
 		})
+	}
+}
+
+func TestAnAppThatDemandsAnIdempotencyKeyTakesNoResyncWithout(t *testing.T) {
+	t.Parallel()
+	app := App{KeyRequired: true}
+	request := Request{Operation: superoffice.ForceResync, Arguments: superoffice.Arguments{Connection: 1, Keys: []int32{1}}}
+	if refusal := app.AuthoriseArguments(TenantGrant{}, request); refusal == nil || refusal.Reason != IdempotencyKeyMissing {
+		t.Errorf("without a key: %v", refusal)
+	}
+	request.Keyed = true
+	if refusal := app.AuthoriseArguments(TenantGrant{}, request); refusal != nil {
+		t.Errorf("with a key: %v", refusal)
+	}
+	if refusal := app.AuthoriseArguments(TenantGrant{}, Request{Operation: superoffice.GetEngineStatus}); refusal != nil {
+		t.Errorf("an operation that moves nothing: %v", refusal)
+	}
+}
+
+func TestAConfiguredOriginHoldsWhateverTheHostIs(t *testing.T) {
+	t.Parallel()
+	origins, _ := NewOrigins("https://pages.example")
+	origins = origins.At("https://public.example:8443")
+	for origin, want := range map[string]bool{"https://public.example:8443": true, "https://pages.example": true, "https://inner.example": false} {
+		r := httptest.NewRequest(http.MethodPost, "https://inner.example/", nil)
+		r.Header.Set("Origin", origin)
+		if origins.Admits(r) != want || origins.Own(r) != "https://public.example:8443" {
+			t.Errorf("%s: %t; own %s", origin, !want, origins.Own(r))
+		}
 	}
 }

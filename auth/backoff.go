@@ -19,15 +19,15 @@ type failure struct {
 	until time.Time
 }
 
-// Waits tells that the last attempt for key failed too short a time ago.
-func (b *Backoff) Waits(key string) bool {
+// Blocked reports whether the last attempt for key failed too short a time ago.
+func (b *Backoff) Blocked(key string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return time.Now().Before(b.failed[key].until)
 }
 
-// Told notes how an attempt ended.
-func (b *Backoff) Told(key string, well bool) {
+// Record notes how an attempt ended.
+func (b *Backoff) Record(key string, well bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if well {
@@ -56,9 +56,9 @@ func backoff(failures int) time.Duration {
 // persistence is how often something is attempted while somebody waits for it.
 const persistence = 3
 
-// Persist attempts something until it says that it is over, spaced like a
+// Retry attempts something until it says that it is over, spaced like a
 // Backoff's attempts, a few times and no longer than ctx.
-func Persist(ctx context.Context, attempt func() (over bool)) {
+func Retry(ctx context.Context, attempt func() (over bool)) {
 	for i := range persistence {
 		if attempt() || i == persistence-1 {
 			return

@@ -22,8 +22,6 @@ type Credential struct {
 	Owner CallAs
 	// Value is the token, ticket or user:password pair in base64, as the wire takes it.
 	Value Secret
-	// AppToken is sent as SO-AppToken; zero sends none.
-	AppToken Secret
 	// Minted is when it was made; zero: not known.
 	Minted time.Time
 	// Expires is when it is to be replaced; zero: not known.
@@ -32,17 +30,18 @@ type Credential struct {
 	API string
 }
 
-// Write puts the credential on a request's headers, in place of any that stand there.
-func (c Credential) Write(h http.Header) {
+// Write sets the headers of a request that the credential authenticates, in place of any that are there.
+// appToken is sent as SO-AppToken; zero sends none.
+func (c Credential) Write(h http.Header, appToken Secret) {
 	h["Authorization"] = []string{string(c.Kind) + " " + c.Value.Reveal()}
 	delete(h, "So-Apptoken")
-	if !c.AppToken.IsZero() {
-		h["So-Apptoken"] = []string{c.AppToken.Reveal()}
+	if !appToken.IsZero() {
+		h["So-Apptoken"] = []string{appToken.Reveal()}
 	}
 }
 
-// Same tells that both are the same secret, so that a refused credential can be
-// told from its successor.
+// Same reports whether both are the same secret, which distinguishes a rejected
+// credential from its successor.
 func (c Credential) Same(other Credential) bool {
-	return c.Kind == other.Kind && c.Value.Equal(other.Value.Reveal()) && c.AppToken == other.AppToken
+	return c.Kind == other.Kind && c.Value.Equal(other.Value.Reveal())
 }

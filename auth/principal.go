@@ -27,6 +27,9 @@ type Principal struct {
 	App string
 	// Tenant is the customer that the principal belongs to.
 	Tenant superoffice.Tenant
+	// TenantFromPath reports that Tenant is what the request's path names and no proof does: it
+	// may be granted by its name only.
+	TenantFromPath bool
 	// ID names the principal for good: a person's UPN or logon name, or issuer#subject.
 	ID string
 	// AssociateID is the person's id in the tenant, 0 for a service.

@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sync/singleflight"
 
+	"github.com/caddy-erpsync/caddy-erpsync/internal/bounded"
 	"github.com/caddy-erpsync/caddy-erpsync/superoffice"
 )
 
@@ -27,11 +28,17 @@ const (
 	proofTimeout    = 10 * time.Second
 	maxProofAnswer  = 256 << 10
 
+	// provedAge is how long the holder of a credential that was good is no stranger.
+	provedAge = 12 * time.Hour
+
 	// maxProofs bounds what is remembered, and maxProofsInFlight what strangers
 	// can have asked of SuperOffice at once.
 	maxProofs         = 10_000
 	maxProofsInFlight = 32
 )
+
+// ErrMisdirected means that a WebAPI answered 421: the tenant does not live there any more.
+var ErrMisdirected = errors.New("the tenant has moved: HTTP 421")
 
 // Brought is a SuperOffice credential that a caller carries: what goes into
 // Authorization, or a session cookie with its XSRF token.
@@ -54,6 +61,12 @@ type Proof struct {
 type Prover struct {
 	client *http.Client
 	now    func() time.Time
+
+	// Charged is told how many requests to the WebAPI at api a proof took that succeeded; nil: nobody is. What strangers
+	// have asked is nobody's.
+	Charged func(api string, requests int)
+
+	proved *bounded.Set // credentials that SuperOffice has taken, by digest
 
 	flight singleflight.Group
 	gate   chan struct{}
@@ -109,12 +122,16 @@ func NewProver(client *http.Client, now func() time.Time) *Prover {
 	if now == nil {
 		now = time.Now
 	}
-	return &Prover{client: client, now: now, gate: make(chan struct{}, maxProofsInFlight), known: make(map[string]remembered)}
+	return &Prover{client: client, now: now, gate: make(chan struct{}, maxProofsInFlight), known: make(map[string]remembered), proved: bounded.NewSet(maxProofs)}
 }
 
+// Proved reports whether SuperOffice has taken the credential within the last hours, so that its holder is no stranger.
+func (p *Prover) Proved(brought Brought) bool { return p.proved.Has(lookUp("", brought, false).place) }
+
 // Prove asks the WebAPI at api (…/api, no trailing slash) who holds the credential, with
-// appToken as SO-AppToken unless it is zero. swap asks for the session's Bearer too.
-func (p *Prover) Prove(ctx context.Context, api string, brought Brought, appToken Secret, swap bool) (Proof, *Refusal) {
+// appToken as SO-AppToken unless it is zero. swap asks for the session's Bearer too. admit may refuse a stranger before
+// anything is asked; nil refuses nobody.
+func (p *Prover) Prove(ctx context.Context, api string, brought Brought, appToken Secret, swap bool, admit func() *Refusal) (Proof, *Refusal) {
 	at := lookUp(api, brought, swap)
 	p.mu.Lock()
 	known, ok := p.known[at.place]
@@ -124,12 +141,33 @@ func (p *Prover) Prove(ctx context.Context, api string, brought Brought, appToke
 	}
 	select {
 	case result := <-p.flight.DoChan(at.place, func() (any, error) {
+		stranger := !p.Proved(brought)
+		if stranger && admit != nil {
+			if refusal := admit(); refusal != nil {
+				return remembered{refusal: refusal}, nil // about the caller, not about the credential
+			}
+		}
 		proof, refusal := p.ask(context.WithoutCancel(ctx), api, brought, appToken, swap)
+		p.account(api, brought, swap, refusal)
 		return p.remember(at, proof, refusal), nil
 	}):
 		return at.open(result.Val.(remembered))
 	case <-ctx.Done():
 		return Proof{}, Refuse(ProofUnavailable, ctx.Err())
+	}
+}
+
+// account notes whose credential is good, and whom its proof is charged to.
+func (p *Prover) account(api string, brought Brought, swap bool, refusal *Refusal) {
+	place := lookUp("", brought, false).place
+	switch {
+	case refusal == nil:
+		p.proved.Add(place, p.now().Add(provedAge))
+		if requests := 1 + map[bool]int{true: 1}[swap]; p.Charged != nil {
+			p.Charged(api, requests)
+		}
+	case refusal.Reason == CredentialInvalid:
+		p.proved.Remove(place)
 	}
 }
 
@@ -188,6 +226,8 @@ func (p *Prover) ask(ctx context.Context, api string, brought Brought, appToken 
 	switch {
 	case err != nil:
 		return Proof{}, Refuse(ProofUnavailable, err).After(time.Second)
+	case status == http.StatusMisdirectedRequest:
+		return Proof{}, Refuse(ProofUnavailable, ErrMisdirected).After(time.Second)
 	case status >= 500 || status == http.StatusTooManyRequests:
 		return Proof{}, Refuse(ProofUnavailable, fmt.Errorf("currentPrincipal answered %d", status)).After(time.Second)
 	case status != http.StatusOK:
@@ -208,10 +248,12 @@ func (p *Prover) currentToken(ctx context.Context, api string, brought Brought, 
 	switch {
 	case err != nil:
 		return Secret{}, Refuse(ProofUnavailable, err).After(time.Second)
+	case status == http.StatusMisdirectedRequest:
+		return Secret{}, Refuse(ProofUnavailable, ErrMisdirected).After(time.Second)
 	case status == http.StatusNotFound:
 		return Secret{}, Refuse(SwapUnavailable, errors.New("this SuperOffice has no User/currentToken"))
 	case status == http.StatusUnauthorized:
-		return Secret{}, Refuse(CredentialInvalid, nil)
+		return Secret{}, Refuse(CredentialInvalid, errors.New("currentToken answered 401"))
 	case status != http.StatusOK:
 		return Secret{}, Refuse(ProofUnavailable, fmt.Errorf("currentToken answered %d", status)).After(time.Second)
 	}

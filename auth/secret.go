@@ -39,3 +39,12 @@ func (s Secret) GoString() string { return s.String() }
 
 // MarshalText gives the placeholder.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// SecretSource is a secret that can be replaced while the gateway runs. While the new
+// value cannot be read the last one stays, so neither method fails.
+type SecretSource interface {
+	// Get returns the value, which may be some seconds old.
+	Get() Secret
+	// Reload reads the value anew and returns it.
+	Reload() Secret
+}

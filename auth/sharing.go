@@ -8,7 +8,7 @@ import (
 	"github.com/caddy-erpsync/caddy-erpsync/auth/lease"
 )
 
-// Sealer seals what lies on a shelf.
+// Sealer seals what a KV keeps.
 type Sealer interface {
 	Seal(purpose string, parts []string, plaintext []byte) string
 	Open(purpose string, parts []string, sealed string) ([]byte, error)
@@ -17,7 +17,7 @@ type Sealer interface {
 // Sharing lets several gateways share the credentials that one of them mints.
 type Sharing struct {
 	Locker lease.Locker
-	Shelf  Shelf
+	KV     KV
 	Sealer Sealer
 }
 
@@ -34,7 +34,7 @@ type sharedCredential struct {
 }
 
 // Mint makes a mint of one gateway's a mint of all: the lease's holder mints,
-// the others take what it laid on the shelf. Trouble with either lets each gateway mint for itself.
+// the others take what it kept in the KV. Trouble with either lets each gateway mint for itself.
 func (s *Sharing) Mint(key string, mint Mint) Mint {
 	if s == nil {
 		return mint
@@ -42,7 +42,7 @@ func (s *Sharing) Mint(key string, mint Mint) Mint {
 	return func(ctx context.Context, replaces Credential) (credential Credential, refusal *Refusal) {
 		refusal = Refuse(CredentialUnavailable, context.DeadlineExceeded).After(time.Second)
 		done := func(ctx context.Context) bool {
-			found, ok := s.take(ctx, key)
+			found, ok := s.load(ctx, key)
 			if !ok || found.Same(replaces) || !time.Now().Before(found.Expires) {
 				return false
 			}
@@ -52,16 +52,16 @@ func (s *Sharing) Mint(key string, mint Mint) Mint {
 		lease.Do(ctx, s.Locker, key, done, func(ctx context.Context) {
 			if credential, refusal = mint(ctx, replaces); refusal == nil {
 				credential.Minted = time.Now()
-				s.lay(ctx, key, credential)
+				s.store(ctx, key, credential)
 			}
 		})
 		return credential, refusal
 	}
 }
 
-func (s *Sharing) take(ctx context.Context, key string) (Credential, bool) {
-	sealed, err := s.Shelf.Take(ctx, key)
-	if err != nil || sealed == "" {
+func (s *Sharing) load(ctx context.Context, key string) (Credential, bool) {
+	sealed, there, err := s.KV.Get(ctx, key)
+	if err != nil || !there {
 		return Credential{}, false
 	}
 	plain, err := s.Sealer.Open(ticketPurpose, []string{key}, sealed)
@@ -75,8 +75,8 @@ func (s *Sharing) take(ctx context.Context, key string) (Credential, bool) {
 	return Credential{Kind: in.Kind, Owner: in.Owner, Value: NewSecret(in.Value), Minted: in.Minted, Expires: in.Expires, API: in.API}, true
 }
 
-// lay keeps a credential for the others. One that cannot be laid down is minted by each for itself.
-func (s *Sharing) lay(ctx context.Context, key string, c Credential) {
+// store keeps a credential for the others. One that cannot be kept is minted by each for itself.
+func (s *Sharing) store(ctx context.Context, key string, c Credential) {
 	ttl := time.Until(c.Expires)
 	if ttl <= 0 {
 		return
@@ -85,5 +85,5 @@ func (s *Sharing) lay(ctx context.Context, key string, c Credential) {
 	if err != nil {
 		return
 	}
-	_ = s.Shelf.Lay(ctx, key, s.Sealer.Seal(ticketPurpose, []string{key}, plain), ttl)
+	_ = s.KV.Set(ctx, key, s.Sealer.Seal(ticketPurpose, []string{key}, plain), ttl)
 }

@@ -9,8 +9,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"reflect"
+	"strings"
 	"sync/atomic"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/caddy-erpsync/caddy-erpsync/superoffice"
 )
@@ -57,6 +61,15 @@ func (c *connectionName) UnmarshalJSON(b []byte) error {
 
 // ParseTenants reads a tenants file. Errors name the line or the tenant, never a secret.
 func ParseTenants(raw []byte) (Tenants, error) {
+	if err := asText(string(raw)); err != nil {
+		return nil, fmt.Errorf("line 1: %w", err)
+	}
+	switch first := bytes.TrimSpace(raw); {
+	case len(first) == 0:
+		return nil, errors.New(`it is empty; to allow none, write {"tenants": []}`)
+	case first[0] == '[':
+		return nil, errors.New(`line 1: a list, want an object that holds it: {"tenants": [ … ]}`)
+	}
 	decoder := json.NewDecoder(bytes.NewReader(raw))
 	decoder.DisallowUnknownFields()
 	var file struct {
@@ -64,10 +77,10 @@ func ParseTenants(raw []byte) (Tenants, error) {
 		Tenants []tenantEntry `json:"tenants"`
 	}
 	if err := decoder.Decode(&file); err != nil {
-		return nil, fmt.Errorf("line %d: %w", lineAt(raw, decoder.InputOffset(), err), withoutValues(err))
+		return nil, fmt.Errorf("%s: %w", placeAt(raw, decoder.InputOffset(), err), inWords(raw, err))
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("line %d: something follows the closing brace", lineAt(raw, decoder.InputOffset(), nil))
+		return nil, fmt.Errorf("%s: something follows the closing brace", placeAt(raw, decoder.InputOffset(), nil))
 	}
 	if file.Tenants == nil {
 		return nil, errors.New(`no "tenants" in it; to allow none, write "tenants": []`)
@@ -110,7 +123,8 @@ func (e tenantEntry) grant() (superoffice.Tenant, TenantGrant, error) {
 	return tenant, grant, nil
 }
 
-func lineAt(raw []byte, offset int64, err error) int {
+// placeAt names the line and the column at which an error was met.
+func placeAt(raw []byte, offset int64, err error) string {
 	var syntax *json.SyntaxError
 	var kind *json.UnmarshalTypeError
 	switch {
@@ -118,17 +132,62 @@ func lineAt(raw []byte, offset int64, err error) int {
 		offset = syntax.Offset
 	case errors.As(err, &kind):
 		offset = kind.Offset
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		offset = int64(len(raw))
 	}
-	return 1 + bytes.Count(raw[:min(max(offset, 0), int64(len(raw)))], []byte("\n"))
+	before := raw[:min(max(offset, 0), int64(len(raw)))]
+	column := len(before) - 1 - bytes.LastIndexByte(before, '\n')
+	return fmt.Sprintf("line %d, column %d", 1+bytes.Count(before, []byte("\n")), max(column, 1))
 }
 
-// withoutValues keeps what a decoder quotes of the file out of an error.
-func withoutValues(err error) error {
+// inWords says what a decoder met in the words of the file's reader, without values of the file.
+func inWords(raw []byte, err error) error {
+	var syntax *json.SyntaxError
 	var kind *json.UnmarshalTypeError
-	if errors.As(err, &kind) {
-		return fmt.Errorf("%s has the wrong type, want %s", kind.Field, kind.Type)
+	switch {
+	case errors.As(err, &kind) && kind.Field == "":
+		return fmt.Errorf("%s, want an object: {\"tenants\": [ … ]}", kindOf(kind.Value))
+	case errors.As(err, &kind):
+		return fmt.Errorf("%s is of the wrong kind (%s), want %s", kind.Field, kindOf(kind.Value), wanted(kind.Type))
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return errors.New("the file ends before its closing brace")
+	case errors.As(err, &syntax) && syntax.Offset > 0 && syntax.Offset <= int64(len(raw)):
+		switch met, _ := utf8.DecodeRune(raw[syntax.Offset-1:]); {
+		case met == '/' || met == '#':
+			return errors.New("JSON has no comments; take it out")
+		case met == ']' || met == '}':
+			return fmt.Errorf("unexpected %q; a comma too many or a value too few", met)
+		case !unicode.IsGraphic(met) && !unicode.IsSpace(met):
+			return fmt.Errorf("an invisible character (%U); take it out", met)
+		}
 	}
-	return err
+	if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
+		return fmt.Errorf("there is no property %s", name)
+	}
+	return errors.New(strings.TrimPrefix(err.Error(), "json: "))
+}
+
+// kindOf is the kind of a value alone: encoding/json says "number 17".
+func kindOf(value string) string {
+	kind, _, _ := strings.Cut(value, " ")
+	return kind
+}
+
+// wanted names a type in the words of JSON.
+func wanted(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.String:
+		return "a text in quotes"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Slice, reflect.Array:
+		return "a list"
+	case reflect.Struct, reflect.Map:
+		return "an object"
+	case reflect.Pointer:
+		return wanted(t.Elem())
+	}
+	return "a number"
 }
 
 // TenantsFile is a tenants file that is followed: a new content takes effect
@@ -191,11 +250,11 @@ func (f *TenantsFile) reload() (fresh bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("tenants file %s: %w", f.path, errors.Unwrap(err))
 	}
-	if f.stat != nil && os.SameFile(f.stat, stat) && f.stat.ModTime().Equal(stat.ModTime()) && f.stat.Size() == stat.Size() && time.Since(stat.ModTime()) > 2*followInterval {
+	if f.stat != nil && os.SameFile(f.stat, stat) && f.stat.ModTime().Equal(stat.ModTime()) && f.stat.Size() == stat.Size() && f.stat.Mode() == stat.Mode() && time.Since(stat.ModTime()) > 2*followInterval {
 		return false, nil
 	}
-	if stat.Mode().Perm()&0o004 != 0 {
-		return false, fmt.Errorf("tenants file %s holds system tokens and is readable by everybody: chmod o-r it", f.path)
+	if ReadableByAll(f.path, stat) {
+		return false, fmt.Errorf("tenants file %s holds system tokens and is readable by everybody: chmod o-r it, or close a directory above it to others", f.path)
 	}
 	if stat.Size() > maxTenantsFile {
 		return false, fmt.Errorf("tenants file %s is larger than %d bytes", f.path, maxTenantsFile)

@@ -41,7 +41,7 @@ func TestAnAdministratorApprovesInABrowserAndARestartForgetsNothing(t *testing.T
 			t.Errorf("%s sees a secret", who)
 		}
 		for _, cookie := range seen["cookies"].([]any) {
-			if cookie == "__Host-erpsync" || cookie == "__Host-erpsync-attempt" {
+			if cookie == "__Host-erpsync" || cookie == "__Host-erpsync-framed" || cookie == "__Host-erpsync-attempt" {
 				t.Errorf("%s is left with the cookie %s", who, cookie)
 			}
 		}

@@ -204,6 +204,9 @@ func TestNoSpellingReachesTheAgentAroundTheGateway(t *testing.T) {
 	for _, target := range variants {
 		status := f.raw(t, request("POST", target, "", `{"ErpConnectionId":612,"InternalKeyIds":[1]}`))
 		for _, arrived := range f.take() {
+			if strings.HasSuffix(arrived, "/api/v1/User/currentPrincipal") {
+				continue // the gateway's own question, whose credential it is
+			}
 			if couldBeErpSync(arrived) {
 				t.Errorf("%q arrived as %q", target, arrived)
 			} else if couldBeErpSync("POST " + target) {

@@ -33,9 +33,34 @@ try {
 	await page.goto(client(ASSOCIATE));
 	await page.frame("panel").waitForSelector("button");
 	found.before = await page.frame("panel").evaluate(() => erpsync.session());
+	// Somebody who declines, and somebody who closes the window.
+	const leave = async (how) => {
+		const frame = page.frame("panel");
+		const [popup] = await Promise.all([page.waitForEvent("popup"), frame.click("button")]);
+		await popup.waitForSelector("button[value=decline]");
+		const gone = popup.waitForEvent("close");
+		await how(popup);
+		await gone;
+		await frame.waitForFunction(() => window.result);
+		return frame.evaluate(() => window.result);
+	};
+	found.declined = await leave((popup) => popup.click("button[value=decline]"));
+	found.closed = await leave((popup) => popup.close());
 	found.signedIn = await signIn();
 	delete found.signedIn.xsrf;
-	found.answer = await page.frame("panel").evaluate(() => erpsync.call("ForceResync", { ErpConnectionId: 612, InternalKeyIds: [386] }));
+	const call = (...args) => page.frame("panel").evaluate((args) => erpsync.call(...args), args);
+	const body = (connection, ...keys) => ({ ErpConnectionId: connection, InternalKeyIds: keys });
+	found.calls = {
+		ran: await call("ForceResync", body(612, 386)),
+		failed: await call("ForceResync", body(613, 386)),
+		dry: await call("ForceResync", body(612, 386), { dryRun: true }),
+		first: await call("ForceResync", body(612, 230), { idempotencyKey: "a" }),
+		again: await call("ForceResync", body(612, 230), { idempotencyKey: "a" }),
+		all: await call("ForceResync", { ErpConnectionId: 612 }, { confirm: true }),
+		lost: await call("ForceResync", body(614, 386)),
+		cut: await call("ForceResync", body(615, 386)),
+		status: await call("GetEngineStatus"),
+	};
 	// The same in a page of its own, not framed: another partition, nobody is signed in.
 	const plain = await context.newPage();
 	await plain.goto(`${SITE}/page?uctx=Cust12345&usid=${ASSOCIATE}`);

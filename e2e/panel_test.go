@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/caddy-erpsync/caddy-erpsync/sandbox"
 )
 
 func TestAWebPanelSignsInInAPopUpAndCallsWithASessionOfItsOwn(t *testing.T) {
@@ -13,17 +15,54 @@ func TestAWebPanelSignsInInAPopUpAndCallsWithASessionOfItsOwn(t *testing.T) {
 	chromium := need(t, "chromium")
 	pages := t.TempDir()
 	if err := os.WriteFile(filepath.Join(pages, "page.html"), []byte(`<!doctype html><title>panel</title><script src="/erpsync/panel.js"></script>
-<button onclick="window.result = null; erpsync.signIn().then((s) => { window.result = s }, (e) => { window.result = { reason: e.reason ?? e.message } })">Sign in</button>`), 0o600); err != nil {
+<button onclick="window.result = null; erpsync.signIn().then((s) => { window.result = s }, (e) => { window.result = { reason: e.reason ?? e.message, ending: e.ending, message: e.message } })">Sign in</button>`), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	s := serveExample(t, buildCaddy(t), "\thandle /page {\n\t\trewrite /page.html\n\t\tfile_server {\n\t\t\troot "+pages+"\n\t\t}\n\t}", "\t\tbrowser {\n", "\t\tbrowser {\n\t\t\tframed\n")
+	s.so.Answer(func(_ string, connection int) *sandbox.Answer {
+		switch connection {
+		case 614:
+			return &sandbox.Answer{Abort: true}
+		case 615: // longer than what the gateway reads before it passes it on
+			return &sandbox.Answer{Status: 200, Body: `{"IsOk":true,"X":"` + strings.Repeat("x", 2<<20), Abort: true}
+		}
+		return nil
+	})
 	user := s.so.User("Cust12345", "per")
 	got := node(t, "panel.mjs", "SITE="+s.url, "USERNAME="+user.UPN, "PASSWORD="+user.Password, "CHROMIUM="+chromium, fmt.Sprintf("ASSOCIATE=%d", user.AssociateID))
+	if declined, _ := got["declined"].(map[string]any); declined["ending"] != "sign_in_declined" || declined["reason"] != "credential_invalid" || !strings.HasPrefix(fmt.Sprint(declined["message"]), "You did not sign in. ") {
+		t.Errorf("who declines is told %v", got["declined"])
+	}
+	if closed, _ := got["closed"].(map[string]any); closed["ending"] != "popup_closed" {
+		t.Errorf("who closes the window is told %v", got["closed"])
+	}
 	if session, _ := got["signedIn"].(map[string]any); got["before"] != nil || session["user"] != user.UPN || session["tenant"] != "Cust12345" {
 		t.Errorf("before %v, then %v", got["before"], got["signedIn"])
 	}
-	if answer, _ := got["answer"].(map[string]any); answer["IsOk"] != true {
-		t.Errorf("the panel's call: %v", got["answer"])
+	calls, _ := got["calls"].(map[string]any)
+	for name, want := range map[string]struct {
+		ok      bool
+		outcome string
+		status  float64
+		reason  any
+	}{
+		"ran":    {true, "ok", 200, nil},
+		"failed": {false, "error", 200, nil},
+		"dry":    {true, "dry_run", 200, nil},
+		"first":  {true, "ok", 200, nil},
+		"again":  {true, "ok", 200, nil},
+		"all":    {false, "refused", 403, "resync_all_denied"},
+		"lost":   {false, "unknown", 424, "outcome_unknown"},
+		"cut":    {false, "unknown", 200, nil},
+		"status": {true, "ok", 200, nil},
+	} {
+		c, _ := calls[name].(map[string]any)
+		if c["ok"] != want.ok || c["outcome"] != want.outcome || c["status"] != want.status || c["reason"] != want.reason || name != "cut" && c["requestId"] == nil {
+			t.Errorf("%s: %v", name, c)
+		}
+	}
+	if failed, again := calls["failed"].(map[string]any), calls["again"].(map[string]any); failed["explanation"] == "" || again["replayed"] != calls["first"].(map[string]any)["requestId"] {
+		t.Errorf("%v; %v", failed, again)
 	}
 	if got["unframed"] != 401.0 {
 		t.Errorf("the panel's session reaches beyond its frame: %v", got["unframed"])
@@ -34,7 +73,7 @@ func TestAWebPanelSignsInInAPopUpAndCallsWithASessionOfItsOwn(t *testing.T) {
 	if urls := fmt.Sprint(got["urls"]); strings.Contains(urls, "erpsync=") || strings.Contains(urls, "verifier") {
 		t.Errorf("the hand-over shows in an address: %s", urls)
 	}
-	if runs := s.so.Runs(); len(runs) != 1 || runs[0].Who != "per" {
+	if runs := s.so.Runs(); len(runs) != 6 || runs[0].Who != "per" {
 		t.Errorf("SuperOffice ran %+v", runs)
 	}
 }

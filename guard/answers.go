@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -32,7 +33,7 @@ type Answer struct {
 // Answers keep answers by Idempotency-Key, sealed: what is written before a call is
 // sent tells for ever that it may have run.
 type Answers struct {
-	Shelf  auth.Shelf
+	KV     auth.KV
 	Locker lease.Locker
 	Sealer auth.Sealer
 	// Keep is how long they are kept.
@@ -44,7 +45,7 @@ type Answers struct {
 
 const answerPurpose = "erpsync kept answer"
 
-// note is what lies on the shelf, under the seal.
+// note is what is kept, under the seal.
 type note struct {
 	State       state       `json:"s"`
 	Fingerprint string      `json:"f"` // of the request
@@ -69,7 +70,7 @@ type Entry struct {
 	answers *Answers
 	key     string
 	note    note
-	release func()
+	lease   *lease.Held
 }
 
 // Begin notes that the call is about to be sent. key names the caller's key
@@ -77,21 +78,23 @@ type Entry struct {
 // or the answer of the first call, or a refusal.
 func (a *Answers) Begin(ctx context.Context, key, fingerprint, requestID string) (*Entry, *Answer, *auth.Refusal) {
 	for {
-		first, found, err := a.take(ctx, key)
+		first, found, err := a.load(ctx, key)
 		if err == nil && found && (first.State != started || first.Fingerprint != fingerprint) {
 			answer, refusal := first.repeat(fingerprint, a.Mark)
 			return nil, answer, refusal
 		}
-		var release func()
+		var held *lease.Held
 		var holder string
 		if err == nil {
-			release, holder, err = lease.Hold(ctx, a.Locker, key, requestID)
+			held, holder, err = lease.Hold(ctx, a.Locker, key, requestID)
 		}
 		switch {
 		case err != nil:
 			return nil, nil, auth.Refuse(auth.StoreUnavailable, err).After(time.Second)
 		case holder != requestID && found:
-			return nil, nil, auth.Refuse(auth.CallRunning, nil).Of(first.RequestID)
+			refusal := auth.Refuse(auth.CallRunning, fmt.Errorf("request %s with this Idempotency-Key is running", first.RequestID)).Of(first.RequestID)
+			refusal.SameKey, refusal.Detail = true, "The call with this Idempotency-Key is running. Send it again for its answer; nothing is run twice."
+			return nil, nil, refusal
 		case holder != requestID: // it is just beginning, or has just ended without having run
 			select {
 			case <-ctx.Done():
@@ -100,20 +103,20 @@ func (a *Answers) Begin(ctx context.Context, key, fingerprint, requestID string)
 			}
 			continue
 		case found: // nobody is at work on it: its gateway died, unless it ended between the two questions
-			still, _, err := a.take(ctx, key)
-			release()
+			still, _, err := a.load(ctx, key)
+			held.Release()
 			if err == nil && still.State == started {
 				_, refusal := note{State: unknown, Fingerprint: fingerprint, RequestID: first.RequestID}.repeat(fingerprint, a.Mark)
 				return nil, nil, refusal
 			}
 			continue
 		}
-		e := &Entry{answers: a, key: key, note: note{State: started, Fingerprint: fingerprint, RequestID: requestID, Mark: a.Mark}, release: release}
-		laid, err := a.Shelf.LayNew(ctx, key, a.seal(key, e.note), a.Keep)
-		if laid && err == nil {
+		e := &Entry{answers: a, key: key, note: note{State: started, Fingerprint: fingerprint, RequestID: requestID, Mark: a.Mark}, lease: held}
+		set, err := a.KV.SetNX(ctx, key, a.seal(key, e.note), a.Keep)
+		if set && err == nil {
 			return e, nil, nil
 		}
-		release()
+		held.Release()
 		if err != nil {
 			return nil, nil, auth.Refuse(auth.StoreUnavailable, err).After(time.Second)
 		}
@@ -124,17 +127,15 @@ func (a *Answers) Begin(ctx context.Context, key, fingerprint, requestID string)
 func (n note) repeat(fingerprint, mark string) (*Answer, *auth.Refusal) {
 	switch {
 	case n.Fingerprint != fingerprint:
-		return nil, auth.Refuse(auth.IdempotencyKeyReused, nil).Of(n.RequestID)
+		return nil, auth.Refuse(auth.IdempotencyKeyReused, fmt.Errorf("request %s used this Idempotency-Key for another call", n.RequestID)).Of(n.RequestID)
 	case n.State == answered && n.Mark != mark:
-		return nil, auth.Refuse(auth.AnswerNotKept, nil).Of(n.RequestID)
+		return nil, auth.Refuse(auth.AnswerNotKept, errors.New("what was kept before a revocation is not given again")).Of(n.RequestID)
 	case n.State == answered:
 		return &Answer{n.RequestID, n.Status, n.Header, n.Body}, nil
 	case n.State == unkept:
-		return nil, auth.Refuse(auth.AnswerNotKept, nil).Of(n.RequestID)
+		return nil, auth.Refuse(auth.AnswerNotKept, fmt.Errorf("the answer was longer than %d bytes", MaxKept)).Of(n.RequestID)
 	}
-	refusal := auth.Refuse(auth.OutcomeUnknown, errors.New("the first call with this Idempotency-Key was sent and its end is not known")).Of(n.RequestID)
-	refusal.Status = http.StatusConflict
-	return nil, refusal
+	return nil, auth.Refuse(auth.OutcomeUnknown, errors.New("the first call with this Idempotency-Key was sent and its end is not known")).Of(n.RequestID)
 }
 
 // Answered keeps the call's answer.
@@ -156,17 +157,17 @@ func (e *Entry) Unknown() {
 func (e *Entry) NotRun() {
 	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
 	defer cancel()
-	_ = e.answers.Shelf.Drop(ctx, e.key)
-	e.release()
+	_ = e.answers.KV.Delete(ctx, e.key)
+	e.lease.Release()
 }
 
-// end writes what became of the call. If that fails, what lies there says started, and
+// end writes what became of the call. If that fails, what is there says started, and
 // a repeat is told that the outcome is not known: never is it sent again.
 func (e *Entry) end() {
 	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
 	defer cancel()
-	_ = e.answers.Shelf.Lay(ctx, e.key, e.answers.seal(e.key, e.note), e.answers.Keep)
-	e.release()
+	_ = e.answers.KV.Set(ctx, e.key, e.answers.seal(e.key, e.note), e.answers.Keep)
+	e.lease.Release()
 }
 
 func (a *Answers) seal(key string, n note) string {
@@ -177,9 +178,9 @@ func (a *Answers) seal(key string, n note) string {
 	return a.Sealer.Seal(answerPurpose, []string{key}, plain)
 }
 
-func (a *Answers) take(ctx context.Context, key string) (n note, ok bool, err error) {
-	sealed, err := a.Shelf.Take(ctx, key)
-	if err != nil || sealed == "" {
+func (a *Answers) load(ctx context.Context, key string) (n note, ok bool, err error) {
+	sealed, there, err := a.KV.Get(ctx, key)
+	if err != nil || !there {
 		return n, false, err
 	}
 	plain, err := a.Sealer.Open(answerPurpose, []string{key}, sealed)

@@ -3,6 +3,7 @@
 package guard
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -23,6 +24,8 @@ type Meter struct {
 	inFlight map[place]int
 	rates    map[place]*rate.Limiter
 	swept    time.Time
+
+	byRate, byPlace turns // who waits for its second, and who for a place among those in flight
 }
 
 // place is what calls are counted by: an app, a tenant of it, or a connection there.
@@ -32,9 +35,9 @@ type place struct {
 	all         bool // of all connections
 }
 
-// Enter counts a call in flight until leave is called. full names the limit that is
+// Acquire counts a call in flight until leave is called. full names the limit that is
 // reached, connection, tenant or app; then leave is nil.
-func (m *Meter) Enter(l Limits, app, tenant string, connection int32) (leave func(), full string) {
+func (m *Meter) Acquire(l Limits, app, tenant string, connection int32) (leave func(), full string) {
 	places := [3]place{{app, tenant, connection, false}, {app, tenant, 0, true}, {app, "", 0, true}}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -50,14 +53,36 @@ func (m *Meter) Enter(l Limits, app, tenant string, connection int32) (leave fun
 		m.inFlight[p]++
 	}
 	return func() {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		for _, p := range places {
-			if m.inFlight[p]--; m.inFlight[p] == 0 {
-				delete(m.inFlight, p)
-			}
-		}
+		m.release(places)
+		m.byPlace.freed(app)
 	}, ""
+}
+
+func (m *Meter) release(places [3]place) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, p := range places {
+		if m.inFlight[p]--; m.inFlight[p] == 0 {
+			delete(m.inFlight, p)
+		}
+	}
+}
+
+// AwaitPlace is Acquire for a call that waits its turn until then; zero: not at all. It gives up when ctx ends.
+func (m *Meter) AwaitPlace(ctx context.Context, until time.Time, l Limits, app, tenant string, connection int32) (leave func(), full string) {
+	if until.IsZero() {
+		return m.Acquire(l, app, tenant, connection)
+	}
+	return m.awaitPlace(ctx, until, l, app, tenant, connection)
+}
+
+// awaitPlace stands apart since what its function literal captures is allocated for every call.
+func (m *Meter) awaitPlace(ctx context.Context, until time.Time, l Limits, app, tenant string, connection int32) (leave func(), full string) {
+	m.byPlace.await(ctx, until, app, tenant, connection, func() (bool, time.Duration) {
+		leave, full = m.Acquire(l, app, tenant, connection)
+		return leave != nil, 0
+	})
+	return leave, full
 }
 
 // InFlight tells how many calls of the app are in flight in the tenant.
@@ -67,8 +92,8 @@ func (m *Meter) InFlight(app, tenant string) int {
 	return m.inFlight[place{app, tenant, 0, true}]
 }
 
-// Begin counts a call by the second. wait is zero if it may begin, else when it might.
-func (m *Meter) Begin(l Limits, app, tenant string) (wait time.Duration) {
+// Allow counts a call by the second. wait is zero if it may begin, else when it might.
+func (m *Meter) Allow(l Limits, app, tenant string) (wait time.Duration) {
 	if l.PerSecond <= 0 {
 		return 0
 	}
@@ -80,8 +105,23 @@ func (m *Meter) Begin(l Limits, app, tenant string) (wait time.Duration) {
 	return wait
 }
 
-// Count counts a question that the gateway asks by itself; it is never refused.
-func (m *Meter) Count(l Limits, app, tenant string) {
+// AwaitRate is Allow for a call that waits its turn until then; zero: not at all. It gives up when ctx ends.
+func (m *Meter) AwaitRate(ctx context.Context, until time.Time, l Limits, app, tenant string, connection int32) (wait time.Duration) {
+	if until.IsZero() {
+		return m.Allow(l, app, tenant)
+	}
+	ok, wait := m.byRate.await(ctx, until, app, tenant, connection, func() (bool, time.Duration) {
+		wait := m.Allow(l, app, tenant)
+		return wait == 0, wait
+	})
+	if ok {
+		return 0
+	}
+	return max(wait, time.Nanosecond)
+}
+
+// Charge counts a question that the gateway asks by itself; it is never refused.
+func (m *Meter) Charge(l Limits, app, tenant string) {
 	if l.PerSecond > 0 {
 		now := time.Now()
 		m.limiter(l, app, tenant, now).ReserveN(now, 1)

@@ -21,8 +21,8 @@ const (
 	ConsentRequired Consent = "consent_required"
 )
 
-// Standing is what is known of an app in one tenant since the process began.
-type Standing struct {
+// TenantHealth is what is known of an app in one tenant since the process began.
+type TenantHealth struct {
 	Consent Consent
 	// ConsentSince is when the consent came to be what it is, ConsentAsked when SuperOffice last said so.
 	ConsentSince, ConsentAsked time.Time
@@ -32,6 +32,11 @@ type Standing struct {
 	// Last is the last granted call, Failed the last that failed for whatever reason, Succeeded when the last one succeeded.
 	Last, Failed Call
 	Succeeded    time.Time
+
+	// Unknown is the newest call that resynchronises, was sent, and whose end is not known, until one that covers it has
+	// succeeded; Unknowns is how many there are.
+	Unknown  Call
+	Unknowns int
 }
 
 // Call is what became of a granted call; the zero Call is none.
@@ -47,26 +52,35 @@ type Call struct {
 // cannot make it grow. The zero Ledger is ready.
 type Ledger struct {
 	mu      sync.Mutex
-	entries map[member]*Standing
+	entries map[member]*standing
+}
+
+// standing is an entry of the ledger.
+type standing struct {
+	TenantHealth
+	unended []unended // oldest first
 }
 
 // member is an app in a tenant.
 type member struct{ app, tenant string }
 
-func (l *Ledger) entry(app, tenant string) *Standing {
+func (l *Ledger) entry(app, tenant string) *standing {
 	if l.entries == nil {
-		l.entries = make(map[member]*Standing)
+		l.entries = make(map[member]*standing)
 	}
 	s := l.entries[member{app, tenant}]
 	if s == nil {
-		s = new(Standing)
+		s = new(standing)
 		l.entries[member{app, tenant}] = s
 	}
 	return s
 }
 
-// Enter notes a granted call that is over.
-func (l *Ledger) Enter(r *Record) {
+// Began does nothing: only what is over says how a tenant is.
+func (l *Ledger) Began(*Record) {}
+
+// Ended records a granted call that is over.
+func (l *Ledger) Ended(r *Record) {
 	if !r.Granted {
 		return
 	}
@@ -76,15 +90,17 @@ func (l *Ledger) Enter(r *Record) {
 	defer l.mu.Unlock()
 	s := l.entry(r.App, r.Tenant)
 	s.Last = call
-	if r.Outcome.Class.Succeeded() {
+	s.account(r, call)
+	switch {
+	case r.Outcome.Class.Succeeded():
 		s.Succeeded = call.At
-	} else {
+	case r.Outcome.Class != Accepted:
 		s.Failed = call
 	}
 }
 
-// Told notes what SuperOffice said when it was asked for a credential, and gives what it said before.
-func (l *Ledger) Told(app, tenant string, consent Consent, message string) (before Consent) {
+// SetConsent notes what SuperOffice said when it was asked for a credential, and gives what it said before.
+func (l *Ledger) SetConsent(app, tenant string, consent Consent, message string) (before Consent) {
 	now := time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -104,7 +120,7 @@ func (l *Ledger) Told(app, tenant string, consent Consent, message string) (befo
 func (l *Ledger) Forget(gone func(app, tenant string) bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	maps.DeleteFunc(l.entries, func(m member, _ *Standing) bool { return gone(m.app, m.tenant) })
+	maps.DeleteFunc(l.entries, func(m member, _ *standing) bool { return gone(m.app, m.tenant) })
 }
 
 // Forgive drops a refusal that was told before then, and tells whether there was one.
@@ -146,14 +162,14 @@ func (l *Ledger) Tenants(app string) (tenants []string) {
 	return tenants
 }
 
-// Standing gives what is known of the app in the tenant; the zero Standing where nothing is.
-func (l *Ledger) Standing(app, tenant string) Standing {
+// TenantHealth gives what is known of the app in the tenant; the zero TenantHealth where nothing is.
+func (l *Ledger) TenantHealth(app, tenant string) TenantHealth {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if s := l.entries[member{app, tenant}]; s != nil {
-		return *s
+		return s.TenantHealth
 	}
-	return Standing{}
+	return TenantHealth{}
 }
 
 // consents is a metric that is counted when it is asked for: how many tenants of each app stand how.
@@ -161,6 +177,7 @@ func (l *Ledger) Standing(app, tenant string) Standing {
 type consents struct {
 	mu      sync.Mutex
 	ledgers []*Ledger
+	apps    []string // counted even while nothing is known of their tenants
 }
 
 var consentsDesc = prometheus.NewDesc("caddy_erpsync_tenants",
@@ -175,6 +192,14 @@ func (c *consents) follow(ledger *Ledger) {
 	}
 }
 
+func (c *consents) know(app string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !slices.Contains(c.apps, app) {
+		c.apps = append(c.apps, app)
+	}
+}
+
 // Describe is a prometheus.Collector's.
 func (c *consents) Describe(descs chan<- *prometheus.Desc) { descs <- consentsDesc }
 
@@ -182,6 +207,9 @@ func (c *consents) Describe(descs chan<- *prometheus.Desc) { descs <- consentsDe
 func (c *consents) Collect(metrics chan<- prometheus.Metric) {
 	counts := make(map[string]map[Consent]int)
 	c.mu.Lock()
+	for _, app := range c.apps {
+		counts[app] = make(map[Consent]int)
+	}
 	for _, ledger := range c.ledgers {
 		ledger.count(counts)
 	}

@@ -14,14 +14,21 @@ import (
 // Metrics counts calls. Every label comes from a closed list, but for the tenant:
 // that one is counted only when a call in it was granted, so callers cannot make up series.
 type Metrics struct {
-	requests *prometheus.CounterVec
-	outcomes *prometheus.CounterVec
-	duration *prometheus.HistogramVec
-	inFlight *prometheus.GaugeVec
-	renewals *prometheus.CounterVec
-	up       *prometheus.GaugeVec
-	tenants  *prometheus.CounterVec
-	consents *consents
+	requests  *prometheus.CounterVec
+	outcomes  *prometheus.CounterVec
+	duration  *prometheus.HistogramVec
+	inFlight  *prometheus.GaugeVec
+	renewals  *prometheus.CounterVec
+	up        *prometheus.GaugeVec
+	tenants   *prometheus.CounterVec
+	consents  *consents
+	stale     *prometheus.GaugeVec
+	evicted   prometheus.Counter
+	unwritten prometheus.Counter
+	holds     prometheus.Gauge
+	waits     prometheus.Histogram
+	// The issuers are those of the configuration, so that callers cannot make up series.
+	issuerKeys *prometheus.GaugeVec
 
 	ofKind   series[kindOfCall, callSeries]
 	ofTenant series[string, tenantSeries]
@@ -41,7 +48,7 @@ type callSeries struct {
 	duration           prometheus.Observer
 }
 
-type tenantSeries struct{ succeeded, failed prometheus.Counter }
+type tenantSeries struct{ succeeded, accepted, failed prometheus.Counter }
 
 // series keeps what was found by its labels: finding costs several times what counting does. It
 // grows as the metrics themselves do.
@@ -105,7 +112,9 @@ const (
 	StateService     Dependency = "state_service"
 	SuperID          Dependency = "superid"
 	IdentityProvider Dependency = "identity_provider"
-	Store            Dependency = "store"
+	StoreReads       Dependency = "store_read"
+	StoreWrites      Dependency = "store_write"
+	AuditFile        Dependency = "audit_log"
 )
 
 // NewMetrics registers the metrics, or takes those that an earlier configuration registered.
@@ -131,13 +140,33 @@ func NewMetrics(registry prometheus.Registerer) (*Metrics, error) {
 			Name: "caddy_erpsync_dependency_up", Help: "Whether a dependency gave an answer when it was last asked: 1 or 0. Absent until it is asked.",
 		}, []string{"dependency"}),
 		tenants: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "caddy_erpsync_tenant_calls_total", Help: "Calls that were granted, by tenant and result: succeeded, or failed for whatever reason.",
+			Name: "caddy_erpsync_tenant_calls_total", Help: "Calls that were granted, by tenant and result: succeeded, accepted (a batch task), or failed for whatever reason.",
 		}, []string{"tenant", "result"}),
 		consents: new(consents),
+		waits: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "caddy_erpsync_wait_seconds", Help: "How long calls waited for their turn, those that had to (guard wait).",
+			Buckets: []float64{0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300},
+		}),
+		holds: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "caddy_erpsync_holds", Help: "Holds in force that operators ordered, at all gateways of the store.",
+		}),
+		stale: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "caddy_erpsync_issuer_keys_stale", Help: "Whether newer signing keys of an identity provider cannot be had, so that the last valid ones are used: 1 or 0. Absent until they are needed.",
+		}, []string{"issuer"}),
+		evicted: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "caddy_erpsync_store_evicted_keys_total", Help: "Keys that the shared store has evicted since the gateway first asked it.",
+		}),
+		unwritten: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "caddy_erpsync_audit_lines_lost_total", Help: "Audit lines that could not be written.",
+		}),
+		issuerKeys: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "caddy_erpsync_issuer_keys", Help: "Signing keys of an identity provider: usable, or skipped because they verify no signature here.",
+		}, []string{"issuer", "use"}),
 	}
 	return m, errors.Join(
 		take(registry, &m.requests), take(registry, &m.outcomes), take(registry, &m.duration),
-		take(registry, &m.inFlight), take(registry, &m.renewals), take(registry, &m.up), take(registry, &m.tenants), take(registry, &m.consents))
+		take(registry, &m.inFlight), take(registry, &m.renewals), take(registry, &m.up), take(registry, &m.tenants), take(registry, &m.consents),
+		take(registry, &m.stale), take(registry, &m.issuerKeys), take(registry, &m.evicted), take(registry, &m.unwritten), take(registry, &m.holds), take(registry, &m.waits))
 }
 
 func take[C prometheus.Collector](registry prometheus.Registerer, collector *C) error {
@@ -154,11 +183,59 @@ func take[C prometheus.Collector](registry prometheus.Registerer, collector *C) 
 	return err
 }
 
-// Sending counts a call as in flight until the function that it returns is called.
-func (m *Metrics) Sending(op superoffice.Operation) func() {
-	gauge := m.sending.of(op, func(op superoffice.Operation) prometheus.Gauge { return m.inFlight.WithLabelValues(op.String()) })
-	gauge.Inc()
-	return gauge.Dec
+// Began counts a call as in flight. It creates the series of its tenant, which tenant * may not have
+// named before.
+func (m *Metrics) Began(r *Record) {
+	m.gauge(r.Operation).Inc()
+	if r.Granted {
+		m.ofTenant.of(r.Tenant, m.findTenant)
+	}
+}
+
+// Refusals are the reasons of which calls fail, by whether anything was sent before. The lists are
+// closed: they are labels.
+type Refusals struct{ Before, After []string }
+
+// KnowApp creates at 0 what an app's calls are counted by: a series that is born with its first failure
+// has no increase that Prometheus could see. Durations are left out: they have fifteen series for each
+// class, and what they tell of a first call its outcome tells too.
+func (m *Metrics) KnowApp(operations []superoffice.Operation, refusals Refusals) {
+	for _, operation := range operations {
+		m.gauge(operation)
+		name := operation.String()
+		for _, class := range Classes() {
+			m.outcomes.WithLabelValues(name, string(class))
+		}
+		for _, decision := range []string{"allowed", "replayed", "dry_run"} {
+			m.requests.WithLabelValues(name, decision, "")
+		}
+		for _, reason := range refusals.Before {
+			m.requests.WithLabelValues(name, "refused", reason)
+		}
+		for _, reason := range refusals.After {
+			m.requests.WithLabelValues(name, "allowed", reason)
+		}
+	}
+}
+
+// KnowSystemUser creates at 0 what is counted of an app that calls as the tenants' system user.
+func (m *Metrics) KnowSystemUser(app string) {
+	m.KnowRenewals(SystemTicket)
+	m.consents.know(app)
+}
+
+// KnowRenewals creates at 0 what the renewals of a kind of credential are counted by.
+func (m *Metrics) KnowRenewals(kind Kind) {
+	for _, result := range []Result{Renewed, Refused, Failed} {
+		m.renewals.WithLabelValues(string(kind), string(result))
+	}
+}
+
+// KnowTenant creates at 0 what a tenant's calls are counted by.
+func (m *Metrics) KnowTenant(tenant string) { m.ofTenant.of(tenant, m.findTenant) }
+
+func (m *Metrics) gauge(op superoffice.Operation) prometheus.Gauge {
+	return m.sending.of(op, func(op superoffice.Operation) prometheus.Gauge { return m.inFlight.WithLabelValues(op.String()) })
 }
 
 // Renewal counts a credential that was minted or renewed, or was not.
@@ -169,6 +246,15 @@ func (m *Metrics) Renewal(kind Kind, result Result) {
 // Follow has the metric of tenants tell what the ledger knows.
 func (m *Metrics) Follow(ledger *Ledger) { m.consents.follow(ledger) }
 
+// StoreEvicted counts keys that the shared store has evicted.
+func (m *Metrics) StoreEvicted(keys uint64) { m.evicted.Add(float64(keys)) }
+
+// AuditLineLost counts an audit line that could not be written.
+func (m *Metrics) AuditLineLost() { m.unwritten.Inc() }
+
+// Holds records how many holds are in force.
+func (m *Metrics) Holds(n int) { m.holds.Set(float64(n)) }
+
 // Answered notes whether a dependency gave an answer.
 func (m *Metrics) Answered(dependency Dependency, yes bool) {
 	up := 0.0
@@ -178,10 +264,20 @@ func (m *Metrics) Answered(dependency Dependency, yes bool) {
 	m.up.WithLabelValues(string(dependency)).Set(up)
 }
 
+// KeysLoaded records that valid signing keys of an issuer were got.
+func (m *Metrics) KeysLoaded(issuer string, usable, skipped int) {
+	m.stale.WithLabelValues(issuer).Set(0)
+	m.issuerKeys.WithLabelValues(issuer, "usable").Set(float64(usable))
+	m.issuerKeys.WithLabelValues(issuer, "skipped").Set(float64(skipped))
+}
+
+// KeysStale records that newer signing keys of an issuer cannot be had.
+func (m *Metrics) KeysStale(issuer string) { m.stale.WithLabelValues(issuer).Set(1) }
+
 // Watch is a transport that notes whether the dependency gives answers. A status of 500
 // and above is none; a request that its own caller gave up says nothing.
 func (m *Metrics) Watch(dependency Dependency, next http.RoundTripper) http.RoundTripper {
-	return roundTrip(func(r *http.Request) (*http.Response, error) {
+	return RoundTripperFunc(func(r *http.Request) (*http.Response, error) {
 		resp, err := next.RoundTrip(r)
 		if !errors.Is(err, context.Canceled) {
 			m.Answered(dependency, err == nil && resp.StatusCode < http.StatusInternalServerError)
@@ -190,12 +286,20 @@ func (m *Metrics) Watch(dependency Dependency, next http.RoundTripper) http.Roun
 	})
 }
 
-type roundTrip func(*http.Request) (*http.Response, error)
+// RoundTripperFunc is a function that is an http.RoundTripper.
+type RoundTripperFunc func(*http.Request) (*http.Response, error)
 
-func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+// RoundTrip calls f.
+func (f RoundTripperFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// Count counts a call that is over.
-func (m *Metrics) Count(r *Record) {
+// Ended counts a call that is over.
+func (m *Metrics) Ended(r *Record) {
+	if r.Began {
+		m.gauge(r.Operation).Dec()
+	}
+	if r.Waited > 0 {
+		m.waits.Observe(r.Waited.Seconds())
+	}
 	calls := m.ofKind.of(kindOfCall{r.Operation, r.Decision, r.Reason, r.Outcome.Class}, m.findKind)
 	calls.requests.Inc()
 	if r.Outcome.Class != "" {
@@ -204,9 +308,12 @@ func (m *Metrics) Count(r *Record) {
 	}
 	if r.Granted {
 		tenant := m.ofTenant.of(r.Tenant, m.findTenant)
-		if r.Outcome.Class.Succeeded() {
+		switch {
+		case r.Outcome.Class.Succeeded():
 			tenant.succeeded.Inc()
-		} else {
+		case r.Outcome.Class == Accepted:
+			tenant.accepted.Inc()
+		default:
 			tenant.failed.Inc()
 		}
 	}
@@ -222,7 +329,8 @@ func (m *Metrics) findKind(kind kindOfCall) (s callSeries) {
 	return s
 }
 
-// findTenant begins both series together, so that one which never counts is zero and not absent.
+// findTenant begins all series together, so that one which never counts is zero and not absent.
 func (m *Metrics) findTenant(tenant string) tenantSeries {
-	return tenantSeries{m.tenants.WithLabelValues(tenant, "succeeded"), m.tenants.WithLabelValues(tenant, "failed")}
+	of := func(result string) prometheus.Counter { return m.tenants.WithLabelValues(tenant, result) }
+	return tenantSeries{of("succeeded"), of("accepted"), of("failed")}
 }

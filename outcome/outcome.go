@@ -38,8 +38,17 @@ func Classes() []Class {
 	return []Class{OK, Info, Warning, Error, Contradictory, Masked, Accepted, Empty, Unreadable, Fault, Unreachable, Unknown}
 }
 
-// Succeeded tells whether the call did what it was for, as far as anybody can tell.
-func (c Class) Succeeded() bool { return c == OK || c == Info || c == Warning || c == Accepted }
+// Succeeded reports whether SuperOffice says that the call did what it was for. Of a batch task it says
+// nothing: Accepted is neither a success nor a failure.
+func (c Class) Succeeded() bool { return c == OK || c == Info || c == Warning }
+
+// Explanation says to people what a class means that could be taken for another; "" where its name says it.
+func (c Class) Explanation() string {
+	if c == Accepted {
+		return "SuperOffice does not say what became of it"
+	}
+	return ""
+}
 
 // Remedy is what an operator does about a call that came to this, "" where nothing is to be done.
 func (c Class) Remedy() string {

@@ -4,6 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"regexp"
 )
 
 // Disclosure says how much of something personal an audit line tells.
@@ -40,6 +41,18 @@ func (p Privacy) disclose(how Disclosure, text string) string {
 
 // Principal is what a line tells of a principal, "" for nothing.
 func (p Privacy) Principal(id string) string { return p.disclose(p.Principals, id) }
+
+// quotedText is a value that a cause repeats: all of them are quoted.
+var quotedText = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
+
+// cause is what a line tells of the check that refused a call. Values of a token's may name a person, so that they are
+// told only where principals are told in full.
+func (p Privacy) cause(text string) string {
+	if p.Principals == Full {
+		return text
+	}
+	return quotedText.ReplaceAllString(text, "[omitted]")
+}
 
 // Hash is what stands in an audit line for a text that is hashed.
 func (p Privacy) Hash(text string) string {

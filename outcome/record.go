@@ -5,7 +5,6 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
-	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
 	"github.com/caddy-erpsync/caddy-erpsync/superoffice"
@@ -35,6 +34,13 @@ type Record struct {
 	Granted  bool
 	Decision string // allowed, refused, replayed, dry_run or preflight
 	Reason   string
+	Cause    string // names the check that refused the call, without a secret
+
+	// AlsoRunning is the request id of the same call, which began at another gateway while the store had lost this one's lease.
+	AlsoRunning string
+
+	// Waited is how long the call waited for its turn; zero: not at all.
+	Waited time.Duration
 
 	// Replays is the request id of the call whose answer was given again.
 	Replays string
@@ -51,6 +57,12 @@ type Record struct {
 
 	Started  time.Time
 	Duration time.Duration
+
+	// Began reports that the call was about to be sent, Broken that its answer broke off.
+	Began, Broken bool
+
+	// Unwritten is why the last audit line could not be written; nil: it was.
+	Unwritten error
 
 	// Widened tells that the caller's $select was widened by what the outcome is told from.
 	Widened bool
@@ -77,7 +89,12 @@ func (r *Record) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	text(enc, "trace_id", r.TraceID)
 	text(enc, "decision", r.Decision)
 	text(enc, "reason", r.Reason)
+	text(enc, "cause", r.Privacy.cause(r.Cause))
+	if r.Waited > 0 {
+		enc.AddFloat64("waited", r.Waited.Seconds())
+	}
 	text(enc, "replays", r.Replays)
+	text(enc, "also_running", r.AlsoRunning)
 	text(enc, "upstream", r.Upstream)
 	if r.Status != 0 {
 		enc.AddInt("status", r.Status)
@@ -104,9 +121,10 @@ func (r *Record) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	return nil
 }
 
+// text adds a field whose value comes from outside. An empty one is left out.
 func text(enc zapcore.ObjectEncoder, key, value string) {
 	if value != "" {
-		enc.AddString(key, value)
+		enc.AddString(key, Printable(value))
 	}
 }
 
@@ -160,7 +178,7 @@ func (k *auditKeys) MarshalLogArray(list zapcore.ArrayEncoder) error {
 		list.AppendInt32(id)
 	}
 	for _, name := range names[:min(len(names), maxAuditKeys)] {
-		list.AppendString(clip(name))
+		list.AppendString(Printable(clip(name)))
 	}
 	return nil
 }
@@ -176,21 +194,6 @@ func (c *changed) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	enc.AddInt("updated", c.Updated)
 	enc.AddInt("deleted", c.Deleted)
 	return nil
-}
-
-// Begin writes the line that a call is about to be sent, so that a process that is
-// killed meanwhile leaves a trace. It tells who wanted what; the rest is in End's.
-func (r *Record) Begin(audit *zap.Logger) {
-	if entry := audit.Check(zap.InfoLevel, "erpsync call started"); entry != nil {
-		entry.Write(zap.Inline((*started)(r)))
-	}
-}
-
-// End writes the line of a call that is over.
-func (r *Record) End(audit *zap.Logger) {
-	if entry := audit.Check(zap.InfoLevel, "erpsync call"); entry != nil {
-		entry.Write(zap.Inline(r))
-	}
 }
 
 // Trace sets what the line tells as attributes of the request's span. A span that is not recorded costs nothing.

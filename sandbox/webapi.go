@@ -1,15 +1,15 @@
 package sandbox
 
 import (
-	"crypto/subtle"
-	"encoding/base64"
 	"encoding/json"
 	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -28,8 +28,12 @@ func (s *Sandbox) serveAPI(w http.ResponseWriter, r *http.Request, t *tenant, ro
 	s.mu.Lock()
 	onsite := s.onsite != "" && strings.HasPrefix(strings.ToLower(r.URL.Path), strings.ToLower(s.onsite)+"/")
 	misdirected := !onsite && !strings.HasSuffix(t.base, "//"+r.Host)
-	running := t.state == "Running" || t.state == "OnlineMaintenance"
+	running := t.running()
+	failure := s.takeFault("api", t, 0)
 	s.mu.Unlock()
+	if s.failBefore(w, r, failure) || s.failAfter(w, r, failure) {
+		return
+	}
 	if misdirected {
 		fault(w, http.StatusMisdirectedRequest, "aspnet", "", "The tenant lives on another subdomain")
 		return
@@ -38,98 +42,54 @@ func (s *Sandbox) serveAPI(w http.ResponseWriter, r *http.Request, t *tenant, ro
 		fault(w, http.StatusServiceUnavailable, "aspnet", "", "The tenant is not running")
 		return
 	}
-	who, ok := s.authenticate(r, t, onsite)
-	if !ok {
-		w.Header().Set("WWW-Authenticate", "Basic")
-		fault(w, http.StatusUnauthorized, "aspnet", "", "Authorization has been denied for this request.")
+	who, status := s.authenticate(r, t, onsite)
+	if status != 0 {
+		if status == http.StatusUnauthorized {
+			w.Header().Set("WWW-Authenticate", "Basic")
+		}
+		fault(w, status, "aspnet", "", "Authorization has been denied for this request.")
+		return
+	}
+	if len(route) == 3 && route[0] == "agents" && route[1] == "erpsync" {
+		s.serveAgent(w, r, t, who, route[2], body, onsite)
+		return
+	}
+	if r.Method != http.MethodGet {
+		w.Header().Set("Allow", http.MethodGet)
+		fault(w, http.StatusMethodNotAllowed, "aspnet", "", "The requested resource does not support the method.")
 		return
 	}
 	switch strings.Join(route, "/") {
 	case "user/currentprincipal":
-		writeJSON(w, http.StatusOK, principal(t, who, onsite))
+		s.mu.Lock()
+		rights := who.system || !s.withoutRights(who)
+		s.mu.Unlock()
+		writeJSON(w, http.StatusOK, principal(t, who, onsite, rights))
 	case "user/currenttoken":
 		s.serveCurrentToken(w, t, who)
-	case "mdolist/erpconnections", "archive/erpconnection":
-		writeJSON(w, http.StatusOK, connections(t))
+	case "mdolist/erpconnections":
+		writeJSON(w, http.StatusOK, connectionList())
+	case "archive/erpconnection":
+		s.serveConnectionArchive(w, r)
+	case "archive/contact":
+		serveArchive(w, r, contactArchive)
+	case "archive/dynamic":
+		serveArchive(w, r, dynamicArchive)
 	default:
-		if len(route) == 3 && route[0] == "agents" && route[1] == "erpsync" {
-			s.serveAgent(w, r, t, who, route[2], body, onsite)
-			return
-		}
 		fault(w, http.StatusNotFound, "aspnet", "", "No HTTP resource was found that matches the request URI.")
 	}
 }
 
-func (s *Sandbox) record(r *http.Request, body []byte) {
-	header := r.Header.Clone()
-	header.Set("Host", r.Host)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.requests) < maxRecorded {
-		s.requests = append(s.requests, Recorded{Method: r.Method, URI: r.RequestURI, Header: header, Body: body})
-	}
-}
-
-// authenticate finds whose request it is. A session counts only without
-// Authorization, and then needs its XSRF token for every method.
-func (s *Sandbox) authenticate(r *http.Request, t *tenant, onsite bool) (holder, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	scheme, value, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	var who holder
-	var ok bool
-	switch strings.ToLower(scheme) {
-	case "":
-		cookie, err := r.Cookie("ASP.NET_SessionId")
-		if err != nil {
-			return who, false
-		}
-		who, ok = s.tokens[cookie.Value]
-		ok = ok && who.kind == "session" && same(who.xsrf, r.Header.Get("X-XSRF-TOKEN"))
-	case "bearer":
-		who, ok = s.tokens[value]
-		ok = ok && who.kind == "access"
-	case "soticket":
-		who, ok = s.tokens[value]
-		ok = ok && who.kind == "ticket"
-		if ok && !onsite {
-			ok = s.holdsAppToken(who.app, r.Header.Get("SO-AppToken"))
-		}
-		if ok {
-			who.expires = s.now().Add(6 * 3600 * 1e9)
-			s.tokens[value] = who
-		}
-	case "basic":
-		raw, err := base64.StdEncoding.DecodeString(value)
-		name, password, _ := strings.Cut(string(raw), ":")
-		for _, u := range t.users {
-			if err == nil && onsite && u.Name == name && same(u.Password, password) {
-				return holder{kind: "basic", tenant: t.id, user: u}, true
-			}
-		}
-		return who, false
-	}
-	return who, ok && who.tenant == t.id && s.now().Before(who.expires)
-}
-
-func (s *Sandbox) holdsAppToken(app, value string) bool {
-	for _, a := range s.apps {
-		if a.Name == app {
-			return same(a.ClientSecret, value)
-		}
-	}
-	return false
-}
-
-func same(a, b string) bool { return a != "" && subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
-
-func principal(t *tenant, who holder, onsite bool) map[string]any {
+func principal(t *tenant, who holder, onsite, mayUseAgent bool) map[string]any {
 	user, kind, rights := who.user, "InternalAssociate", []string{"can-run-mailmerge"}
 	if who.system {
 		user, kind = User{Name: "system", FullName: "System User", AssociateID: 1, Administrator: true}, "SystemAssociate"
 	}
 	if user.Administrator {
 		rights = append([]string{"admin-all"}, rights...)
+	}
+	if !mayUseAgent {
+		rights = []string{}
 	}
 	context := t.id
 	if onsite {
@@ -157,20 +117,13 @@ func (s *Sandbox) serveCurrentToken(w http.ResponseWriter, t *tenant, who holder
 	writeJSON(w, http.StatusOK, token)
 }
 
-func connections(t *tenant) []map[string]any {
-	list := []map[string]any{}
-	for _, id := range []int{612, 613} {
-		list = append(list, map[string]any{"Id": id, "Name": t.connected[id], "ToolTip": "", "ExtraInfo": fmt.Sprintf("00000000-0000-0000-0000-%012d", id)})
-	}
-	return list
-}
-
 // agentOperations are those that this stand-in carries out.
 var agentOperations = map[string]string{
 	"forceresync": "ForceResync", "forceresyncnoblankvalues": "ForceResyncNoBlankValues", "forceresyncbatchtask": "ForceResyncBatchTask",
 	"forceresyncexternal": "ForceResyncExternal", "forceresyncexternalnoblankvalues": "ForceResyncExternalNoBlankValues",
 	"syncall": "SyncAll", "forcesyncall": "ForceSyncAll", "getenginestatus": "GetEngineStatus", "getallconnectors": "GetAllConnectors",
-	"getallconnections": "GetAllConnections", "changeenginestatus": "ChangeEngineStatus", "deleteconnection": "DeleteConnection",
+	"getallconnections": "GetAllConnections", "geterpsyncconnectionsummary": "GetErpSyncConnectionSummary", "testconnectionbyid": "TestConnectionById",
+	"changeenginestatus": "ChangeEngineStatus", "deleteconnection": "DeleteConnection",
 }
 
 func (s *Sandbox) serveAgent(w http.ResponseWriter, r *http.Request, t *tenant, who holder, route string, body []byte, onsite bool) {
@@ -187,18 +140,29 @@ func (s *Sandbox) serveAgent(w http.ResponseWriter, r *http.Request, t *tenant, 
 	s.mu.Lock()
 	refusal, answer := s.switches.Refusal, s.answer
 	granted := onsite || s.granted(who.app)
+	without, how := s.withoutRights(who), s.switches.RightsRefusal
 	s.mu.Unlock()
 	if !granted {
-		status := http.StatusForbidden
-		if refusal == "unauthorized" {
-			status = http.StatusUnauthorized
-		}
-		fault(w, status, refusal, "SuperOffice.Exceptions.SoAccessException", "The agent is restricted.")
+		refuseAgent(w, refusal)
+		return
+	}
+	if without && how != "outcome" {
+		fault(w, http.StatusForbidden, refusal, "SuperOffice.Exceptions.SoAccessException", "You do not have the rights to do this.")
 		return
 	}
 	arguments, err := readArguments(r.Header.Get("Content-Type"), body)
 	if err != nil {
 		fault(w, http.StatusBadRequest, "error", "ArgumentException", err.Error())
+		return
+	}
+	s.mu.Lock()
+	failure := s.takeFault("agent", t, arguments.connection)
+	s.mu.Unlock()
+	if s.failBefore(w, r, failure) {
+		return
+	}
+	if without {
+		writePluginResponse(w, r, failed("You do not have the rights to do this.", "The associate lacks the right to use the ERP integration.", "ACCESS_DENIED"))
 		return
 	}
 	s.mu.Lock()
@@ -210,59 +174,39 @@ func (s *Sandbox) serveAgent(w http.ResponseWriter, r *http.Request, t *tenant, 
 			return
 		}
 	}
+	if resyncs(operation) && !s.work(r) || s.failAfter(w, r, failure) {
+		return
+	}
 	switch operation {
 	case "ForceResyncBatchTask":
 		w.WriteHeader(http.StatusNoContent)
 	case "GetEngineStatus", "ChangeEngineStatus":
 		writeJSON(w, http.StatusOK, map[string]any{"IsRunning": true, "TableRight": nil, "FieldProperties": map[string]any{}})
-	case "GetAllConnectors", "GetAllConnections":
-		writeJSON(w, http.StatusOK, connections(t))
+	case "GetAllConnectors":
+		writeJSON(w, http.StatusOK, connectorList())
+	case "GetAllConnections":
+		writeJSON(w, http.StatusOK, connectionCarriers(body))
+	case "GetErpSyncConnectionSummary":
+		s.serveConnectionSummary(w, t, body)
+	case "TestConnectionById":
+		writeJSON(w, http.StatusOK, s.testConnection(body))
 	case "DeleteConnection":
 		w.WriteHeader(http.StatusNoContent)
 	default:
-		writePluginResponse(w, r, resync(t, arguments))
+		s.writeOutcome(w, r, s.resync(t, arguments))
 	}
 }
 
-func (s *Sandbox) granted(app string) bool {
-	for _, a := range s.apps {
-		if a.Name == app {
-			for _, agent := range a.Agents {
-				if agent == "ErpSync" {
-					return true
-				}
-			}
-		}
-	}
-	return false
-}
-
-func (a *Answer) write(w http.ResponseWriter, r *http.Request) {
-	if a.Hold != nil {
-		select {
-		case <-a.Hold:
-		case <-r.Context().Done():
-			return
-		}
-	}
-	for name, values := range a.Header {
-		w.Header()[name] = values
-	}
-	if a.Abort && a.Status == 0 {
-		panic(http.ErrAbortHandler)
-	}
-	if w.Header().Get("Content-Type") == "" && a.Body != "" {
-		w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	}
-	status := a.Status
-	if status == 0 {
-		status = http.StatusOK
-	}
-	w.WriteHeader(status)
-	_, _ = io.WriteString(w, a.Body)
-	if a.Abort {
-		_ = http.NewResponseController(w).Flush()
-		panic(http.ErrAbortHandler)
+// refuseAgent refuses a restricted agent to an app that it was not granted to.
+func refuseAgent(w http.ResponseWriter, refusal string) {
+	const kind, message = "SuperOffice.Exceptions.SoAccessException", "The agent is restricted."
+	switch refusal {
+	case "unauthorized":
+		fault(w, http.StatusUnauthorized, refusal, kind, message)
+	case "not_found":
+		fault(w, http.StatusNotFound, "aspnet", "", "No HTTP resource was found that matches the request URI.")
+	default:
+		fault(w, http.StatusForbidden, refusal, kind, message)
 	}
 }
 
@@ -332,23 +276,6 @@ type changedRecord struct {
 	FieldProperties *string `json:",omitempty" xml:",omitempty"`
 }
 
-func resync(t *tenant, a arguments) pluginResponse {
-	text := func(s string) *string { return &s }
-	yes, no := true, false
-	properties := map[string]any{}
-	if a.connection > 0 && t.connected[a.connection] == "" {
-		return pluginResponse{IsOk: &no, UserExplanation: text("Unknown connection."), TechExplanation: text("No ErpConnection with that id."), ErrorCode: text("CONNECTION_NOT_FOUND"), Status: text("Error"), FieldProperties: &properties}
-	}
-	if a.connection == 613 {
-		return pluginResponse{IsOk: &no, UserExplanation: text("The ERP system did not answer."), TechExplanation: text("Connector timed out."), ErrorCode: text("CONNECTOR_TIMEOUT"), Status: text("Error"), FieldProperties: &properties}
-	}
-	changed := &changes{AddedRecords: []changedRecord{}, DeletedRecords: []changedRecord{}, UpdatedRecords: []changedRecord{}}
-	for _, key := range a.keys {
-		changed.UpdatedRecords = append(changed.UpdatedRecords, changedRecord{Tablename: "contact", RecordId: key})
-	}
-	return pluginResponse{IsOk: &yes, UserExplanation: text(""), TechExplanation: text(""), Changes: changed, Status: text("Ok"), FieldProperties: &properties}
-}
-
 func writePluginResponse(w http.ResponseWriter, r *http.Request, answer pluginResponse) {
 	if selected := r.URL.Query().Get("$select"); selected != "" {
 		keep := map[string]bool{}
@@ -377,13 +304,51 @@ func writePluginResponse(w http.ResponseWriter, r *http.Request, answer pluginRe
 			answer.FieldProperties = nil
 		}
 	}
-	if accept := r.Header.Get("Accept"); strings.Contains(accept, "/xml") && !strings.Contains(accept, "json") {
-		w.Header().Set("Content-Type", "application/xml; charset=utf-8")
-		raw, _ := xml.Marshal(answer)
-		_, _ = w.Write(raw)
-		return
+	write, media := json.Marshal, answerType(r.Header)
+	if strings.HasSuffix(media, "/xml") {
+		write = xml.Marshal
 	}
-	writeJSON(w, http.StatusOK, answer)
+	raw, err := write(answer)
+	if err != nil {
+		panic(err)
+	}
+	w.Header().Set("Content-Type", media+"; charset=utf-8")
+	_, _ = w.Write(raw)
+}
+
+// answerTypes are what the formatters write, in ASP.NET's order.
+var answerTypes = []string{"application/json", "text/json", "application/merge-patch+json", "application/json-patch+json", "application/xml", "text/xml"}
+
+// answerType negotiates as ASP.NET Web API does: the best of what Accept lists; without Accept, or if none of it
+// can be written, the request body's own type; else JSON.
+func answerType(header http.Header) string {
+	best, weight := "", 0.0
+	for listed := range strings.SplitSeq(strings.Join(header["Accept"], ","), ",") {
+		media, parameters, err := mime.ParseMediaType(listed)
+		if err != nil {
+			continue
+		}
+		q := 1.0
+		if raw, ok := parameters["q"]; ok {
+			if q, err = strconv.ParseFloat(raw, 64); err != nil {
+				continue
+			}
+		}
+		for _, known := range answerTypes {
+			if q > weight && (media == known || media == "*/*" || strings.HasSuffix(media, "/*") && strings.HasPrefix(known, strings.TrimSuffix(media, "*"))) {
+				best, weight = known, q
+			}
+		}
+	}
+	if best != "" {
+		return best
+	}
+	media, _, _ := strings.Cut(header.Get("Content-Type"), ";")
+	media = strings.ToLower(strings.TrimSpace(media))
+	if slices.Contains(answerTypes, media) {
+		return media
+	}
+	return answerTypes[0]
 }
 
 func writeJSON(w http.ResponseWriter, status int, value any) {
@@ -405,6 +370,10 @@ func fault(w http.ResponseWriter, status int, shape, kind, message string) {
 		writeJSON(w, status, map[string]any{"Error": true, "ErrorType": kind, "Message": message})
 	case "empty":
 		w.WriteHeader(status)
+	case "html":
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		w.WriteHeader(status)
+		fmt.Fprintf(w, "<!doctype html><title>%d</title><p>%s</p>", status, message)
 	default:
 		writeJSON(w, status, map[string]any{"Message": message, "MessageDetail": message})
 	}

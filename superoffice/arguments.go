@@ -5,35 +5,39 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"net/http"
 	"slices"
-	"strings"
+	"strconv"
 )
 
 // maxKeys is how many keys one call may name.
 const maxKeys = 100_000
 
-// Arguments is what a call asks for, as SuperOffice will read it.
+// Arguments are what a call asks for, as they were judged. [Document] writes them
+// for SuperOffice.
 type Arguments struct {
 	// Connection is ErpConnectionId; one that is not positive means from the CRM.
 	Connection int32
-	// Keys are InternalKeyIds in the caller's order.
+	// Keys are InternalKeyIds in the caller's order; nil if absent or null.
 	Keys []int32
-	// ExternalKeys are the ERP's own keys, for the operations that take them.
+	// ExternalKeys are the ERP's own keys, for the operations that take them; nil if absent or null.
 	ExternalKeys []string
 	// ActorType is ErpActorType, for the operations that take ExternalKeys.
 	ActorType string
-	// Everything tells that the call resynchronises everything: it names no key,
+	// Stated are the properties that the body had. A nil list that is stated was null.
+	Stated Properties
+	// Everything reports whether the call resynchronises everything: it names no key,
 	// or the operation takes none.
 	Everything bool
 }
 
-// ArgumentError says where and why a body cannot be understood for certain.
+// ArgumentError says where and why a body is refused.
 type ArgumentError struct {
-	// MediaType tells that the content type is the trouble, not the body.
-	MediaType bool
+	// Header is the header field at fault, "" for the body itself.
+	Header string
 	// Pointer is a JSON pointer to the place, "" for the whole body.
 	Pointer string
-	// Problem is a short text that quotes nothing of the body.
+	// Problem is a short text that quotes nothing of the request.
 	Problem string
 }
 
@@ -44,106 +48,98 @@ func (e *ArgumentError) Error() string {
 	return e.Pointer + ": " + e.Problem
 }
 
-func problem(pointer, text string) *ArgumentError {
+// Accepted returns the response header that names what is taken in place of what was
+// sent, as RFC 9110 15.5.16 has it for a 415; "" if the body itself is at fault.
+func (e *ArgumentError) Accepted() (name, value string) {
+	switch e.Header {
+	case contentType:
+		return "Accept", acceptedTypes
+	case contentEncoding:
+		return "Accept-Encoding", "identity"
+	}
+	return "", ""
+}
+
+func problem(pointer, text string) error {
 	return &ArgumentError{Pointer: pointer, Problem: text}
 }
 
-// ReadArguments reads the body of a call, which the caller has bounded.
-// contentType is the header as sent; "" is read as JSON. Errors are *ArgumentError.
+// ReadArguments reads the body of a call, which the caller has bounded. Of header it
+// reads Content-Type (none means JSON) and Content-Encoding. Errors are *ArgumentError.
 //
-// Each reading is as narrow as the narrowest reader could be: what SuperOffice
-// and the gateway might understand differently is refused. JSON Patch is always
-// refused: what it would be applied to is not published.
-func ReadArguments(op Operation, contentType string, body []byte) (Arguments, error) {
+// A body is understood in full or refused: every property is known and stands there once, the
+// text is decoded once by the one charset that is declared. How SuperOffice would have read
+// the same bytes does not matter, since they are not what is sent: see [Document].
+func ReadArguments(op Operation, header http.Header, body []byte) (Arguments, error) {
+	if err := checkContentEncoding(header[contentEncoding]); err != nil {
+		return Arguments{}, err
+	}
 	if op.Arguments() == NoArguments {
+		// Clients send no body with whatever type they are used to, so the type is not looked at.
 		switch string(bytes.TrimSpace(body)) {
 		case "", "{}", "null":
 			return Arguments{Everything: op.Everything()}, nil
 		}
 		return Arguments{}, problem("", "the operation takes no arguments")
 	}
-	read, err := readerFor(contentType)
+	media, err := parseBodyType(header[contentType])
 	if err != nil {
 		return Arguments{}, err
 	}
+	if len(bytes.TrimSpace(body)) == 0 {
+		return Arguments{}, problem("", noBody)
+	}
 	fields := argumentFields{kind: op.Arguments()}
-	if len(bytes.TrimSpace(body)) > 0 {
-		if err := read(body, &fields); err != nil {
-			return Arguments{}, err
-		}
+	switch media.form {
+	case jsonForm, patchForm:
+		err = readJSONArguments(body, media, &fields)
+	case xmlForm:
+		err = readXMLArguments(body, media.charset, &fields)
+	case urlencodedForm:
+		err = readFormArguments(body, &fields)
+	}
+	if err != nil {
+		return Arguments{}, err
 	}
 	args := fields.args
-	args.Everything = len(args.Keys) == 0 && len(args.ExternalKeys) == 0
+	args.Everything = args.namesNoKey()
+	if args.Everything && media.form == urlencodedForm && args.Stated&ConnectionProperty == 0 {
+		return Arguments{}, problem("/"+connectionField, "is missing; a form without keys means everything only with ErpConnectionId")
+	}
 	return args, nil
 }
 
-func readerFor(contentType string) (func([]byte, *argumentFields) error, error) {
-	if contentType == "" {
-		return readJSONArguments, nil
-	}
-	media, params, err := ParseMediaType(contentType)
-	if err != nil {
-		return nil, &ArgumentError{MediaType: true, Problem: "the content type cannot be read"}
-	}
-	if charset, ok := params["charset"]; ok && !strings.EqualFold(charset, "utf-8") {
-		return nil, &ArgumentError{MediaType: true, Problem: "the charset is not utf-8"}
-	}
-	switch media {
-	case "application/json", "text/json", "application/merge-patch+json":
-		return readJSONArguments, nil
-	case "application/xml", "text/xml":
-		return readXMLArguments, nil
-	case "application/x-www-form-urlencoded":
-		return readFormArguments, nil
-	case "application/json-patch+json":
-		return nil, &ArgumentError{MediaType: true, Problem: "a JSON Patch has no certain meaning for an operation"}
-	}
-	return nil, &ArgumentError{MediaType: true, Problem: "the content type is none that SuperOffice lists"}
-}
+// noBody refuses what an empty body would mean: a resync of everything by leaving something out.
+const noBody = "the operation needs a body; an object without keys, {}, means everything"
 
-// argumentFields collects the properties of a body, whatever its form.
-type argumentFields struct {
-	kind ArgumentKind
-	args Arguments
-	seen [3]bool // by their place among the names
-}
+func (a Arguments) namesNoKey() bool { return len(a.Keys) == 0 && len(a.ExternalKeys) == 0 }
 
-const (
-	connectionField   = "ErpConnectionId"
-	internalKeysField = "InternalKeyIds"
-	externalKeysField = "ExternalKeys"
-	actorTypeField    = "ErpActorType"
-)
-
-var (
-	internalKeysNames = []string{connectionField, internalKeysField}
-	externalKeysNames = []string{connectionField, externalKeysField, actorTypeField}
-)
-
-// name finds the property that SuperOffice would bind a name to: letters of any
-// case, since the vendor's own client writes camelCase. "" is one that it ignores.
-func (f *argumentFields) name(s string) (string, error) {
-	known := internalKeysNames
-	if f.kind == ExternalKeys {
-		known = externalKeysNames
-	}
-	if strings.HasPrefix(s, "$") {
-		return "", problem("", "a property whose name begins with $ steers the reader and is not taken")
-	}
-	for i, field := range known {
-		if !strings.EqualFold(field, s) {
-			continue
+// Describe returns what a call of op with the arguments does, in words for its caller.
+func (a Arguments) Describe(op Operation) string {
+	keys, field, named := len(a.Keys), internalKeysField, a.Keys != nil
+	stated := a.Stated&InternalKeysProperty != 0
+	switch op.Arguments() {
+	case NoArguments:
+		if op.Everything() {
+			return op.String() + " of everything: the operation takes no keys"
 		}
-		if len(field) != len(s) {
-			return "", problem("", "a property's name is spelled with letters outside ASCII")
-		}
-		if f.seen[i] {
-			return "", problem("/"+field, "stands in the body twice")
-		}
-		f.seen[i] = true
-		return field, nil
+		return op.String()
+	case ExternalKeys:
+		keys, field, named, stated = len(a.ExternalKeys), externalKeysField, a.ExternalKeys != nil, a.Stated&ExternalKeysProperty != 0
 	}
-	return "", nil
+	source := " from the CRM"
+	if a.Connection > 0 {
+		source = " from ERP connection " + strconv.Itoa(int(a.Connection))
+	}
+	switch {
+	case keys > 0:
+		return op.String() + " of " + strconv.Itoa(keys) + " " + field + source
+	case named:
+		return op.String() + " of everything" + source + ": " + field + " is an empty list"
+	case stated:
+		return op.String() + " of everything" + source + ": " + field + " is null"
+	}
+	return op.String() + " of everything" + source + ": the body has no " + field
 }
 
 // KeysSum names the set of keys in hex digits, whatever their order and repetitions, so that no two sets share a name.

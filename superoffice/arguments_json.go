@@ -5,29 +5,23 @@ import (
 	"errors"
 	"io"
 	"strconv"
-	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// maxDepth bounds what an ignored property may hold.
-const maxDepth = 32
-
-func readJSONArguments(body []byte, f *argumentFields) error {
-	if !utf8.Valid(body) {
-		return problem("", "not UTF-8")
+func readJSONArguments(body []byte, media bodyType, f *argumentFields) error {
+	text, err := media.charset.decode(body)
+	if err != nil {
+		return err
 	}
-	// Names that stand twice are told with their place, see argumentFields.name.
-	r := jsonArguments{takeDecoder(bytes.NewReader(body), jsontext.AllowDuplicateNames(true)), f}
+	// Names that stand twice are told with their place, see argumentFields.state.
+	r := jsonArguments{takeDecoder(bytes.NewReader(text), jsontext.AllowDuplicateNames(true)), f}
 	defer giveBack(r.decoder)
-	if err := r.object(); err != nil {
+	if err := r.document(media.form); err != nil {
 		if known := (*ArgumentError)(nil); errors.As(err, &known) {
 			return known
 		}
 		return problem("", "not well-formed JSON at byte "+strconv.FormatInt(r.decoder.InputOffset(), 10))
-	}
-	if _, err := r.decoder.ReadToken(); !errors.Is(err, io.EOF) {
-		return problem("", "something follows the JSON value")
 	}
 	return nil
 }
@@ -37,129 +31,137 @@ type jsonArguments struct {
 	fields  *argumentFields
 }
 
-func (r jsonArguments) object() error {
+func (r jsonArguments) document(form bodyForm) error {
 	token, err := r.decoder.ReadToken()
 	if err != nil {
 		return err
 	}
-	switch token.Kind() {
-	case 'n':
-		return nil
-	case '{':
-	default:
+	switch kind := token.Kind(); {
+	case kind == 'n':
+		return problem("", noBody)
+	case kind == '[' && form == patchForm:
+		return unsupported(contentType, "a JSON Patch has no certain meaning for an operation; send an object")
+	case kind != '{':
 		return problem("", "not an object")
 	}
 	for {
-		token, err := r.decoder.ReadToken()
-		if err != nil || token.Kind() == '}' {
-			return err
+		if r.decoder.PeekKind() == '}' {
+			break
 		}
-		field, err := r.fields.name(token.String())
+		p, err := r.name()
 		if err != nil {
 			return err
 		}
-		if err := r.property(field); err != nil {
+		if err := r.property(p); err != nil {
 			return err
 		}
 	}
-}
-
-func (r jsonArguments) property(field string) error {
-	args := &r.fields.args
-	switch field {
-	case connectionField:
-		token, err := r.decoder.ReadToken()
-		if err != nil {
-			return err
-		}
-		args.Connection, err = jsonInt32(token, "/"+field)
+	if _, err := r.decoder.ReadToken(); err != nil {
 		return err
-	case internalKeysField:
-		return r.list(field, func(token jsontext.Token) error {
-			key, err := jsonInt32(token, "")
-			args.Keys = append(args.Keys, key)
-			return err
-		})
-	case externalKeysField:
-		return r.list(field, func(token jsontext.Token) error {
-			key := token.String()
-			if token.Kind() != '"' || key == "" {
-				return problem("", "not a string with something in it")
-			}
-			args.ExternalKeys = append(args.ExternalKeys, key)
-			return nil
-		})
-	case actorTypeField:
-		token, err := r.decoder.ReadToken()
-		if err != nil {
-			return err
-		}
-		if token.Kind() != '"' {
-			return problem("/"+field, "not a string")
-		}
-		args.ActorType = token.String()
-		return nil
-	default:
-		return r.skip()
 	}
+	if _, err := r.decoder.ReadToken(); !errors.Is(err, io.EOF) {
+		return problem("", "something follows the JSON value")
+	}
+	return nil
 }
 
-func (r jsonArguments) list(field string, each func(jsontext.Token) error) error {
+// name reads a property's name, without an allocation in the usual case that nothing in it is escaped.
+func (r jsonArguments) name() (property, error) {
+	raw, err := r.decoder.ReadValue()
+	if err != nil {
+		return property{}, err
+	}
+	if bytes.IndexByte(raw, '\\') < 0 {
+		return r.fields.state(string(bytes.Trim(raw, `"`)), true)
+	}
+	name, err := jsontext.AppendUnquote(nil, raw)
+	if err != nil {
+		return property{}, err
+	}
+	return r.fields.state(string(name), true)
+}
+
+func (r jsonArguments) property(p property) (err error) {
+	args, pointer := &r.fields.args, p.pointer
+	switch p.bit {
+	case ConnectionProperty:
+		args.Connection, err = r.int32(pointer)
+	case InternalKeysProperty:
+		args.Keys, err = jsonList(r, pointer, r.int32)
+	case ExternalKeysProperty:
+		args.ExternalKeys, err = jsonList(r, pointer, func(pointer string) (string, error) {
+			key, err := r.string(pointer)
+			if err != nil {
+				return "", err
+			}
+			return key, externalKey(key, pointer)
+		})
+	case ActorTypeProperty:
+		if args.ActorType, err = r.string(pointer); err == nil {
+			err = plainText(args.ActorType, pointer)
+		}
+	}
+	return err
+}
+
+// jsonList returns nil for null.
+func jsonList[T any](r jsonArguments, pointer string, read func(string) (T, error)) ([]T, error) {
 	token, err := r.decoder.ReadToken()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	switch token.Kind() {
 	case 'n':
-		return nil
+		return nil, nil
 	case '[':
 	default:
-		return problem("/"+field, "not a list")
+		return nil, problem(pointer, "not a list")
 	}
-	for i := 0; ; i++ {
-		token, err := r.decoder.ReadToken()
-		if err != nil || token.Kind() == ']' {
-			return err
+	list := []T{}
+	for r.decoder.PeekKind() != ']' {
+		if len(list) == maxKeys {
+			return nil, problem(pointer, "more than 100000 keys")
 		}
-		if i == maxKeys {
-			return problem("/"+field, "more than 100000 keys")
-		}
-		if err := each(token); err != nil {
+		item, err := read("")
+		if err != nil {
 			if where := (*ArgumentError)(nil); errors.As(err, &where) {
-				where.Pointer = "/" + field + "/" + strconv.Itoa(i)
+				where.Pointer = pointer + "/" + strconv.Itoa(len(list))
 			}
-			return err
+			return nil, err
 		}
+		list = append(list, item)
 	}
+	_, err = r.decoder.ReadToken()
+	return list, err
 }
 
-// skip passes over the value of a property that SuperOffice ignores.
-func (r jsonArguments) skip() error {
-	for outside := r.decoder.StackDepth(); ; {
-		if _, err := r.decoder.ReadToken(); err != nil {
-			return err
-		}
-		switch depth := r.decoder.StackDepth(); {
-		case depth > outside+maxDepth:
-			return problem("", "nested too deeply")
-		case depth <= outside:
-			return nil
-		}
+// int32 takes plain integers alone: what 612.0, 6e2 or "612" is to the caller is not certain.
+func (r jsonArguments) int32(pointer string) (int32, error) {
+	value, err := r.decoder.ReadValue()
+	if err != nil {
+		return 0, err
 	}
+	return parseInt32(value, pointer)
 }
 
-// jsonInt32 takes plain integers alone: how Json.NET rounds 612.0 or reads "612"
-// depends on its settings.
-func jsonInt32(token jsontext.Token, pointer string) (int32, error) {
-	if token.Kind() != '0' {
+func (r jsonArguments) string(pointer string) (string, error) {
+	token, err := r.decoder.ReadToken()
+	if err != nil {
+		return "", err
+	}
+	if token.Kind() != '"' {
+		return "", problem(pointer, "not a string")
+	}
+	return token.String(), nil
+}
+
+// parseInt32 reads decimal digits after an optional minus, and not -0.
+func parseInt32[Text ~string | ~[]byte](s Text, pointer string) (int32, error) {
+	if len(s) > len("-2147483648") {
 		return 0, problem(pointer, "not an int32")
 	}
-	return parseInt32(token.String(), pointer)
-}
-
-func parseInt32(s, pointer string) (int32, error) {
-	value, err := strconv.ParseInt(s, 10, 32)
-	if err != nil || s[0] == '+' || s == "-0" {
+	value, err := strconv.ParseInt(string(s), 10, 32)
+	if err != nil || s[0] == '+' || s[0] == '-' && value == 0 {
 		return 0, problem(pointer, "not an int32")
 	}
 	return int32(value), nil

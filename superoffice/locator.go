@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/caddy-erpsync/caddy-erpsync/internal/bounded"
 	"golang.org/x/sync/singleflight"
 )
 
@@ -57,8 +58,8 @@ type Locator struct {
 	now    func() time.Time
 
 	flight singleflight.Group
-	mu     sync.RWMutex
-	known  map[Tenant]*located
+	mu     sync.Mutex
+	known  *bounded.Map[Tenant, *located] // bounded: with tenant *, callers make tenants up
 }
 
 type located struct {
@@ -69,21 +70,22 @@ type located struct {
 	renewAfter time.Time
 }
 
+// maxKnown is how many tenants' hosts are remembered at least.
+const maxKnown = 20_000
+
 // NewLocator makes a locator that asks env's state service through client,
 // whose redirects must be off. A nil now is the system's clock.
 func NewLocator(env Environment, client *http.Client, now func() time.Time) *Locator {
 	if now == nil {
 		now = time.Now
 	}
-	return &Locator{env: env, client: client, now: now, known: make(map[Tenant]*located)}
+	return &Locator{env: env, client: client, now: now, known: bounded.NewMap[Tenant, *located](maxKnown)}
 }
 
 // Locate gives the tenant's WebAPI, for example https://sod3.superoffice.com/Cust12345/api.
 // Errors: *NotRunningError, *HostNotTrustedError, ErrTenantUnknown, ErrStateUnavailable or the context's.
 func (l *Locator) Locate(ctx context.Context, tenant Tenant) (api string, err error) {
-	l.mu.RLock()
-	last := l.known[tenant]
-	l.mu.RUnlock()
+	last := l.last(tenant)
 	now := l.now()
 	if last != nil && now.Before(last.until) {
 		if now.After(last.renewAfter) {
@@ -100,6 +102,14 @@ func (l *Locator) Locate(ctx context.Context, tenant Tenant) (api string, err er
 	}
 }
 
+// last returns what is known of a tenant; nil if nothing is.
+func (l *Locator) last(tenant Tenant) *located {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	last, _ := l.known.Get(tenant)
+	return last
+}
+
 // Location is what was told of where a tenant lives.
 type Location struct {
 	API   string // trusted, "" if Err
@@ -109,9 +119,7 @@ type Location struct {
 
 // Known gives what is known of a tenant without asking; false: nothing is.
 func (l *Locator) Known(tenant Tenant) (Location, bool) {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	last := l.known[tenant]
+	last := l.last(tenant)
 	if last == nil {
 		return Location{}, false
 	}
@@ -134,8 +142,8 @@ func (l *Locator) Ask(ctx context.Context, tenant Tenant) Location {
 func (l *Locator) Moved(tenant Tenant, api string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if last := l.known[tenant]; last != nil && last.api == api {
-		delete(l.known, tenant)
+	if last, _ := l.known.Get(tenant); last != nil && last.api == api {
+		l.known.Delete(tenant)
 	}
 }
 
@@ -147,11 +155,11 @@ func (l *Locator) ask(ctx context.Context, tenant Tenant) <-chan singleflight.Re
 		answer := l.resolve(ctx, tenant)
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		last := l.known[tenant]
+		last, _ := l.known.Get(tenant)
 		if errors.Is(answer.err, ErrStateUnavailable) && last != nil && !errors.Is(last.err, ErrStateUnavailable) {
 			answer = &located{api: last.api, state: last.state, err: last.err, until: answer.until, renewAfter: answer.until}
 		}
-		l.known[tenant] = answer
+		l.known.Set(tenant, answer)
 		return answer, nil
 	})
 }

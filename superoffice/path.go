@@ -10,9 +10,9 @@ const (
 	NotOurs Verdict = iota
 	// Canonical: an ErpSync call in the one spelling that is served.
 	Canonical
-	// Crooked: some server would read it as an ErpSync call, yet it is not the
+	// NonCanonical: some server would read it as an ErpSync call, yet it is not the
 	// canonical spelling. It must be refused, never passed on.
-	Crooked
+	NonCanonical
 )
 
 // Call is what a path says: which tenant's API (Onsite where it names none) and which operation.
@@ -37,7 +37,7 @@ func OnsitePaths(directory string) Paths {
 
 // Read judges an escaped path (as [net/url.URL.EscapedPath] gives it). Letters
 // may be of any case and one trailing slash is let by, as SuperOffice does; any
-// other deviation from the canonical spelling is Crooked. A canonical path whose
+// other deviation from the canonical spelling is NonCanonical. A canonical path whose
 // operation has no name here is Canonical with UnknownOperation.
 func (p Paths) Read(escaped string) (Call, Verdict) {
 	if !mayNameAgent(escaped) {
@@ -47,7 +47,7 @@ func (p Paths) Read(escaped string) (Call, Verdict) {
 		return call, Canonical
 	}
 	if namesAgent(escaped) {
-		return Call{}, Crooked
+		return Call{}, NonCanonical
 	}
 	return Call{}, NotOurs
 }

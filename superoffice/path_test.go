@@ -21,12 +21,12 @@ func TestOneSpellingOfACallIsCanonicalInAnyCase(t *testing.T) {
 	if got, verdict := onsite.Read("/CRM7/api/v1/Agents/ErpSync/ForceResync"); verdict != Canonical || got.Operation != ForceResync {
 		t.Errorf("onsite: %v %v", verdict, got)
 	}
-	if _, verdict := onsite.Read("/api/v1/Agents/ErpSync/ForceResync"); verdict != Crooked {
+	if _, verdict := onsite.Read("/api/v1/Agents/ErpSync/ForceResync"); verdict != NonCanonical {
 		t.Errorf("outside the directory: %v", verdict)
 	}
 }
 
-func TestEverySpellingThatSomeServerReadsAsACallIsCrooked(t *testing.T) {
+func TestEverySpellingThatSomeServerReadsAsACallIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, path := range []string{
 		"/api/v1/Agents/ErpSync", "/api/v1/Agents/ErpSync/", "/api/v1/Agents/ErpSync//ForceResync", "/api/v1/Agents//ErpSync/ForceResync",
@@ -44,7 +44,7 @@ func TestEverySpellingThatSomeServerReadsAsACallIsCrooked(t *testing.T) {
 		"/api/v1/Agents/ErpSync/Force-Resync", "/api/v1/Agents/ErpSync/1", "/api/v1/Agents/ErpSync/ForceResync;x", "/api/v1/Agents/.../ErpSync/../ErpSync/x",
 		"/api/v1/Agents/Erp%25252525252525253Sync/%25252525252525252525252541",
 	} {
-		if _, verdict := OnlinePaths().Read(path); verdict != Crooked {
+		if _, verdict := OnlinePaths().Read(path); verdict != NonCanonical {
 			t.Errorf("%s: %v", path, verdict)
 		}
 	}
@@ -56,6 +56,27 @@ func TestWhatIsNotACallIsNotOurs(t *testing.T) {
 		"/", "", "/index.html", "/api/v1/Contact/1", "/api/v1/Agents/Contact/GetContact", "/docs/erpsync/agents", "/agents-erpsync", "/agents/erpsynced/x",
 		"/b%C3%A5t%20tur", "/100%25", "/%zz", "/erpsync/sign-in",
 	} {
+		if _, verdict := OnlinePaths().Read(path); verdict != NotOurs {
+			t.Errorf("%s: %v", path, verdict)
+		}
+	}
+}
+
+func TestALookAlikeOfTheAgentsNameIsRefusedAndASiblingIsNot(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{
+		"/api/v1/Agents%f0%80%80%afErpSync/ForceResync", "/api/v1/Agents%f8%80%80%80%afErpSync/ForceResync", "/api/v1/Agents%fc%80%80%80%80%afErpSync/ForceResync",
+		"/api/v1/Agents∖ErpSync/ForceResync", "/api/v1/Agents%E2%88%96ErpSync/ForceResync",
+		"/api/v1/αgents/ErpSync/ForceResync", "/api/v1/Agents/ĘrpSync/ForceResync", "/api/v1/Agentš/ErpSync/ForceResync",
+		"/api/v1/Ağents/ErpSync/ForceResync", "/api/v1/Aɡents/ErpSync/ForceResync", "/api/v1/Agents/ErpSУnc/ForceResync",
+		"/api/v1/Agents/%C4%98rpS%D0%A3nc/ForceResync", "/api/v1/Agents/%f0%80%81%85rpSync/ForceResync",
+		"/api/v1/Agents%25f0%2580%2580%25afErpSync/ForceResync",
+	} {
+		if _, verdict := OnlinePaths().Read(path); verdict != NonCanonical {
+			t.Errorf("%s: %v", path, verdict)
+		}
+	}
+	for _, path := range []string{"/отчёты/проекты", "/agents/προϊόντα", "/agents/erp-översikt", "/αααααα/ααααααα", "/agenter/ærpsynk", "/%ff%fe/%ff", "/agents%E2%88%96ærlig"} {
 		if _, verdict := OnlinePaths().Read(path); verdict != NotOurs {
 			t.Errorf("%s: %v", path, verdict)
 		}

@@ -2,7 +2,6 @@ package superoffice
 
 import (
 	"errors"
-	"fmt"
 	"net/url"
 	"slices"
 	"strings"
@@ -15,27 +14,38 @@ const maxSelectLength = 2048
 // nulled. The zero Select shows all fields, as no $select does.
 type Select struct{ fields []string }
 
-// ErrQuery tells that a query holds something that has no certain meaning.
-var ErrQuery = errors.New("the query may hold one $select and nothing else")
+// Why a query is refused. Each quotes nothing of it.
+var (
+	ErrQuery        = errors.New("the query is none of $select alone")
+	errSelectTwice  = errors.New("$select stands in the query twice")
+	errSelectArray  = errors.New("$select is one list with commas, not an array")
+	errSelectNames  = errors.New("$select lists names of letters, digits, _, / and . with commas between them")
+	errSelectLength = errors.New("$select is longer than 2048 bytes")
+)
 
 // ParseQuery reads the raw query of a call. SuperOffice documents $select alone
 // for agent calls, so every other key, a second $select and whatever two servers could split
-// differently is refused rather than dropped: what was decided on is what is sent.
+// differently is refused rather than dropped. What is sent is rebuilt from the names, see [Select.Query].
 func ParseQuery(raw string) (Select, error) {
 	if raw == "" {
 		return Select{}, nil
 	}
-	if len(raw) > 3*maxSelectLength || strings.ContainsAny(raw, "&;#") {
-		return Select{}, ErrQuery
+	if len(raw) > 3*maxSelectLength {
+		return Select{}, errSelectLength
+	}
+	if strings.ContainsAny(raw, "&;#") {
+		return Select{}, refusedQuery(raw)
 	}
 	rawKey, rawValue, _ := strings.Cut(raw, "=")
-	key, err := url.QueryUnescape(rawKey)
-	if err != nil || !strings.EqualFold(key, "$select") {
-		return Select{}, ErrQuery
+	if !isSelect(rawKey) {
+		return Select{}, refusedQuery(raw)
 	}
 	value, err := url.QueryUnescape(rawValue)
-	if err != nil || len(value) > maxSelectLength {
+	if err != nil {
 		return Select{}, ErrQuery
+	}
+	if len(value) > maxSelectLength {
+		return Select{}, errSelectLength
 	}
 	var s Select
 	for field := range strings.SplitSeq(value, ",") {
@@ -44,15 +54,41 @@ func ParseQuery(raw string) (Select, error) {
 			continue
 		}
 		if strings.IndexFunc(field, notFieldCharacter) >= 0 {
-			return Select{}, fmt.Errorf("%w: a $select lists names of properties with commas between them", ErrQuery)
+			return Select{}, errSelectNames
 		}
 		s.fields = append(s.fields, field)
 	}
 	return s, nil
 }
 
+// isSelect reports whether the key of a query is $select, in letters of any case.
+func isSelect(rawKey string) bool {
+	key, err := url.QueryUnescape(rawKey)
+	return err == nil && equalFoldASCII(key, "$select")
+}
+
+// refusedQuery finds out what is wrong with a query that is not one $select.
+func refusedQuery(raw string) error {
+	selects := 0
+	for pair := range strings.FieldsFuncSeq(raw, func(r rune) bool { return r == '&' || r == ';' }) {
+		rawKey, _, _ := strings.Cut(pair, "=")
+		if key, err := url.QueryUnescape(rawKey); err == nil {
+			if name, _, array := strings.Cut(key, "["); array && isSelect(name) {
+				return errSelectArray
+			}
+		}
+		if isSelect(rawKey) {
+			selects++
+		}
+	}
+	if selects > 1 {
+		return errSelectTwice
+	}
+	return ErrQuery
+}
+
 func notFieldCharacter(r rune) bool {
-	return (r|0x20 < 'a' || r|0x20 > 'z') && (r < '0' || r > '9') && !strings.ContainsRune("_/.:-", r)
+	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("_/.", r)
 }
 
 // outcomeFields are what an answer's outcome is told from.

@@ -67,10 +67,69 @@ func readsAsAgent(path string) bool {
 		}
 		kept, resolved = append(kept, segment), append(resolved, segment)
 	}
-	return hasAgent(kept) || hasAgent(resolved)
+	return hasAgent(kept) || hasAgent(resolved) || resemblesAgent(path)
 }
 
-func isSeparator(r rune) bool { return r == '/' || r == '\\' || r == '∕' || r == '⁄' || r == '¥' }
+// agentName is what a look-alike is compared with.
+const agentName = agentsSegment + "/" + erpSyncSegment
+
+// leastLiteral is how many characters of agentName a look-alike has at least. With fewer, plain words in other
+// scripts would count as one.
+const leastLiteral = 8
+
+// wildcard stands for any one character of the name.
+const wildcard = utf8.RuneError
+
+// resemblesAgent reports whether a part of the path is the agent's name with other letters that look alike, or with
+// bytes that are no UTF-8, in place of some of its own. Which character a server makes of those is its own affair.
+func resemblesAgent(path string) bool {
+	if strings.IndexFunc(path, func(r rune) bool { return r >= utf8.RuneSelf }) < 0 {
+		return false
+	}
+	window := make([]rune, 0, len(agentName))
+	malformed := false
+	for _, r := range path {
+		if r == utf8.RuneError && malformed {
+			continue // a run of them is one character that was written too long
+		}
+		malformed = r == utf8.RuneError
+		switch {
+		case r == '\\':
+			r = '/'
+		case r >= utf8.RuneSelf:
+			r = wildcard
+		}
+		if len(window) == len(agentName) {
+			copy(window, window[1:])
+			window = window[:len(window)-1]
+		}
+		if window = append(window, r); isAgentName(window) {
+			return true
+		}
+	}
+	return false
+}
+
+func isAgentName(window []rune) bool {
+	if len(window) < len(agentName) {
+		return false
+	}
+	literal := 0
+	for i, r := range window {
+		switch r {
+		case rune(agentName[i]):
+			literal++
+		case wildcard:
+		default:
+			return false
+		}
+	}
+	return literal >= leastLiteral
+}
+
+func isSeparator(r rune) bool {
+	return r == '/' || r == '\\' || r == '∕' || r == '∖' || r == '⁄' || r == '¥'
+}
 
 // bareSegment takes off what servers ignore in a segment: path parameters,
 // alternate data streams, ASP.NET's cookieless session, trailing dots and

@@ -47,7 +47,7 @@ func Do(ctx context.Context, locker Locker, name string, done func(context.Conte
 		if done(ctx) {
 			return
 		}
-		release, current, err := Hold(ctx, locker, name, holder)
+		held, current, err := Hold(ctx, locker, name, holder)
 		if err != nil {
 			work(ctx)
 			return
@@ -57,7 +57,7 @@ func Do(ctx context.Context, locker Locker, name string, done func(context.Conte
 			if !done(ctx) {
 				work(ctx)
 			}
-			release()
+			held.Release()
 			return
 		}
 		select {
@@ -68,44 +68,60 @@ func Do(ctx context.Context, locker Locker, name string, done func(context.Conte
 	}
 }
 
-// Hold takes the lease and keeps it until release is called. current is who holds it:
-// if that is not the holder, nothing was taken and release is nil.
-func Hold(ctx context.Context, locker Locker, name, holder string) (release func(), current string, err error) {
+// Hold takes the lease and keeps it until it is released. current is who holds it:
+// if that is not the holder, nothing was taken and h is nil.
+func Hold(ctx context.Context, locker Locker, name, holder string) (h *Held, current string, err error) {
 	current, err = locker.Acquire(ctx, name, holder, TTL)
 	if err != nil || current != holder {
 		return nil, current, err
 	}
-	h := &held{locker: locker, name: name, holder: holder}
+	h = &Held{locker: locker, name: name, holder: holder}
 	h.mu.Lock()
 	h.timer = time.AfterFunc(extendEvery, h.extend)
 	h.mu.Unlock()
-	return h.release, current, nil
+	return h, current, nil
 }
 
-// held is a lease that is kept.
-type held struct {
+// Held is a lease that is kept.
+type Held struct {
 	locker       Locker
 	name, holder string
 
 	mu    sync.Mutex
 	timer *time.Timer
 	over  bool
+	lost  string // who has it instead
 }
 
-// extend keeps the lease. That it is lost stops nothing: whatever was begun under it is
-// bounded by itself.
-func (h *held) extend() {
+// extend keeps the lease. One that is gone, because the store was away for longer than it lasts or has lost its data, is
+// taken again. That another has it by then stops nothing: what was begun under it cannot be taken back.
+func (h *Held) extend() {
 	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
 	defer cancel()
-	_, _ = h.locker.Extend(ctx, h.name, h.holder, TTL)
+	ours, err := h.locker.Extend(ctx, h.name, h.holder, TTL)
+	current := h.holder
+	if err == nil && !ours {
+		current, err = h.locker.Acquire(ctx, h.name, h.holder, TTL)
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if err == nil && current != h.holder {
+		h.lost = current
+	}
 	if !h.over {
 		h.timer.Reset(extendEvery)
 	}
 }
 
-func (h *held) release() {
+// LostTo returns who has held the lease while it was not extended; "" if nobody was seen to.
+func (h *Held) LostTo() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.lost
+}
+
+// Release gives the lease back.
+func (h *Held) Release() {
 	h.mu.Lock()
 	h.over = true
 	h.timer.Stop()

@@ -36,20 +36,20 @@ func open(t testing.TB, server *redistest.Server, prefix string) *Store {
 func TestRedisKeepsWhatStoresPromise(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
-	storetest.Run(t, func(t *testing.T) session.Store { return open(t, server, rand.Text()) })
+	storetest.Run(t, func(t *testing.T) session.Store { return open(t, server, rand.Text()).Sessions })
 }
 
 func TestASessionOutlivesARestartOfRedisAndADeadRedisIsSaid(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	var answered atomic.Bool
-	s := New(Config{Addresses: []string{server.Address}, Prefix: "p", Answered: answered.Store})
+	s := New(Config{Addresses: []string{server.Address}, Prefix: "p", Answered: func(_ Access, err error) { answered.Store(err == nil) }})
 	defer s.Close()
 	keys, err := session.NewKeys([]byte(strings.Repeat("k", 32)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &session.Manager{Keys: keys, Store: s}
+	m := &session.Manager{Keys: keys, Store: s.Sessions}
 	token, _, err := m.Start(t.Context(), session.Session{App: "portal", Tenant: "Cust1", UPN: "tove@uno.example", Access: auth.NewSecret("canary-access")})
 	if err != nil || !answered.Load() {
 		t.Fatal(err)
@@ -58,19 +58,23 @@ func TestASessionOutlivesARestartOfRedisAndADeadRedisIsSaid(t *testing.T) {
 		t.Errorf("what lies in Redis: %q", dump)
 	}
 	server.Kill()
-	if _, err := m.Load(t.Context(), token); !errors.Is(err, session.ErrUnavailable) || answered.Load() {
-		t.Errorf("without Redis: %v", err)
+	if _, found, err := m.Load(t.Context(), token); err == nil || found || answered.Load() {
+		t.Errorf("without Redis: %v, %v", found, err)
 	}
 	server.Run()
-	if _, err := m.Load(t.Context(), token); err != nil || !answered.Load() {
-		t.Errorf("after its restart: %v", err)
+	_, found, err := m.Load(t.Context(), token)
+	for deadline := time.Now().Add(20 * time.Second); err != nil && time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		_, found, err = m.Load(t.Context(), token) // it is asked again beside the calls
+	}
+	if err != nil || !found || !answered.Load() {
+		t.Errorf("after its restart: %v, %v", found, err)
 	}
 }
 
 func TestALeaseHasOneHolderAndADeadOneBlocksNobodyForLong(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
-	a, b := open(t, server, "p"), open(t, server, "p")
+	a, b := open(t, server, "p").Leases, open(t, server, "p").Leases
 	ctx := t.Context()
 	for range 2 { // the holder may ask again
 		if current, err := a.Acquire(ctx, "n", "one", time.Minute); current != "one" || err != nil {
@@ -118,13 +122,13 @@ func TestTwoGatewaysMintOnceAndEachForItselfWithoutTheStore(t *testing.T) {
 		return auth.Credential{Kind: auth.SOTicket, Value: auth.NewSecret("canary-" + string('0'+n)), Expires: time.Now().Add(time.Hour)}, nil
 	}
 	type gateway struct {
-		keeper  *auth.Keeper
+		keeper  *auth.CredentialCache
 		sharing *auth.Sharing
 	}
 	var gateways []gateway
 	for range 2 {
 		store := open(t, server, "p")
-		gateways = append(gateways, gateway{auth.NewKeeper(nil), &auth.Sharing{Locker: store, Shelf: store, Sealer: keys}})
+		gateways = append(gateways, gateway{auth.NewCredentialCache(nil), &auth.Sharing{Locker: store.Leases, KV: store.Values, Sealer: keys}})
 	}
 	all := func() (values map[string]bool) {
 		values = make(map[string]bool)
@@ -154,7 +158,7 @@ func TestTwoGatewaysMintOnceAndEachForItselfWithoutTheStore(t *testing.T) {
 	// One gateway is told that it was refused: it mints, and the other takes that when it is told so.
 	for _, g := range gateways {
 		credential, _ := g.keeper.Get(t.Context(), "key", g.sharing.Mint("key", mint))
-		if !g.keeper.Refused("key", credential, true) {
+		if !g.keeper.MarkRejected("key", credential, true) {
 			t.Fatal("no second attempt")
 		}
 		if next, refusal := g.keeper.Get(t.Context(), "key", g.sharing.Mint("key", mint)); refusal != nil || next.Same(credential) {
@@ -167,7 +171,7 @@ func TestTwoGatewaysMintOnceAndEachForItselfWithoutTheStore(t *testing.T) {
 	server.Kill()
 	for _, g := range gateways {
 		credential, _ := g.keeper.Get(t.Context(), "key", g.sharing.Mint("key", mint))
-		g.keeper.Refused("key", credential, true)
+		g.keeper.MarkRejected("key", credential, true)
 		if _, refusal := g.keeper.Get(t.Context(), "key", g.sharing.Mint("key", mint)); refusal != nil {
 			t.Errorf("without the store: %v", refusal.Cause)
 		}
@@ -189,7 +193,7 @@ func TestAMintThatTakesLongerThanTheLeaseIsStillOne(t *testing.T) {
 	for range 2 {
 		store := open(t, server, "p")
 		group.Go(func() {
-			lease.Do(t.Context(), store, "n", func(context.Context) bool { return done.Load() }, func(context.Context) {
+			lease.Do(t.Context(), store.Leases, "n", func(context.Context) bool { return done.Load() }, func(context.Context) {
 				works.Add(1)
 				<-time.After(lease.TTL + 2*time.Second)
 				done.Store(true)
@@ -233,7 +237,7 @@ func TestRedisIsReachedOverTLSAsAnACLUser(t *testing.T) {
 	_, port, _ := net.SplitHostPort(address)
 	// The rights that docs/operations.md asks for, and no more.
 	redistest.Start(t, "--tls-port", port, "--tls-cert-file", dir+"/cert", "--tls-key-file", dir+"/key", "--tls-auth-clients", "no",
-		"--user", "gateway", "on", ">canary", "~{erpsync*", "+@connection", "+@read", "+@write", "+@scripting", "+time", "-@dangerous")
+		"--user", "gateway", "on", ">canary", "~{erpsync*", "+@connection", "+@read", "+@write", "+@scripting", "+time", "-@dangerous", "+info")
 	trusted := x509.NewCertPool()
 	trusted.AppendCertsFromPEM(certificate)
 	for name, c := range map[string]struct {
@@ -242,11 +246,11 @@ func TestRedisIsReachedOverTLSAsAnACLUser(t *testing.T) {
 		well     bool
 	}{"right": {"canary", trusted, true}, "wrong password": {"x", trusted, false}, "unknown authority": {"canary", x509.NewCertPool(), false}} {
 		s := New(Config{Addresses: []string{address}, Prefix: "erpsync x", TLS: &tls.Config{RootCAs: c.roots, MinVersion: tls.VersionTLS12}, Credentials: func() (string, string) { return "gateway", c.password }})
-		err := errors.Join(s.Add(t.Context(), session.Place{1}, session.Record{App: "a", Tenant: "t", Expires: time.Now().Add(time.Minute)}, 1), s.Revoke(t.Context(), session.Place{2}, time.Minute))
-		if _, acquireErr := s.Acquire(t.Context(), "n", name, time.Millisecond); err == nil {
+		err := errors.Join(s.Sessions.Add(t.Context(), session.Place{1}, session.Record{App: "a", Tenant: "t", Expires: time.Now().Add(time.Minute)}, 1), s.Sessions.Revoke(t.Context(), session.Place{2}, time.Minute))
+		if _, acquireErr := s.Leases.Acquire(t.Context(), "n", name, time.Millisecond); err == nil {
 			err = acquireErr
 		}
-		if (err == nil) != c.well || err != nil && (!errors.Is(err, session.ErrUnavailable) || strings.Contains(err.Error(), "canary")) {
+		if (err == nil) != c.well || err != nil && strings.Contains(err.Error(), "canary") {
 			t.Errorf("%s: %v", name, err)
 		}
 		_ = s.Close()

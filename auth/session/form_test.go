@@ -1,6 +1,7 @@
 package session
 
 import (
+	"encoding/binary"
 	"testing"
 	"time"
 
@@ -16,7 +17,7 @@ func TestEveryFieldOfASessionComesBackAndOfACutOneNothing(t *testing.T) {
 		{UPN: "tove@uno.example"},
 		{
 			UPN: "tove@uno.example", FullName: "Tove", AssociateID: -7, Administrator: true, Access: auth.NewSecret("a"), AccessIssued: now, AccessExpires: now.Add(time.Hour),
-			Refresh: auth.NewSecret("r"), API: "https://sod.superoffice.com/Cust12345/api", Created: now.Add(-time.Hour),
+			Refresh: auth.NewSecret("r"), API: "https://sod.superoffice.com/Cust12345/api", Redirect: "https://gateway.example/erpsync/callback", Created: now.Add(-time.Hour),
 		},
 	} {
 		raw := s.form()
@@ -38,10 +39,31 @@ func TestEveryFieldOfASessionComesBackAndOfACutOneNothing(t *testing.T) {
 		if new(Session).readForm(append(raw, 0)) {
 			t.Error("read although something stands behind it")
 		}
-		raw[0]++
+		raw[0] = 3
 		if new(Session).readForm(raw) {
 			t.Error("another form is read")
 		}
+	}
+}
+
+// An upgrade signs nobody out: the first form had no redirect address.
+func TestASessionOfTheFirstFormIsReadStill(t *testing.T) {
+	t.Parallel()
+	now := time.UnixMicro(time.Now().UnixMicro())
+	old := []byte{1}
+	for _, text := range []string{"tove@uno.example", "Tove", "a", "r", "https://sod.superoffice.com/Cust12345/api"} {
+		old = append(binary.AppendUvarint(old, uint64(len(text))), text...)
+	}
+	for _, number := range []int64{7, 1, now.UnixMicro(), now.Add(time.Hour).UnixMicro(), now.UnixMicro()} {
+		old = binary.AppendVarint(old, number)
+	}
+	var got Session
+	want := Session{UPN: "tove@uno.example", FullName: "Tove", AssociateID: 7, Administrator: true, Access: auth.NewSecret("a"), AccessIssued: now, AccessExpires: now.Add(time.Hour), Refresh: auth.NewSecret("r"), API: "https://sod.superoffice.com/Cust12345/api", Created: now}
+	if !got.readForm(old) {
+		t.Fatal("it is not read")
+	}
+	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b auth.Secret) bool { return a == b })); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -32,6 +32,9 @@ const (
 // ErrInvalid tells that a cookie or a sealed value was not made by any of the keys.
 var ErrInvalid = errors.New("not made by any of the keys")
 
+// ErrNotFound is the cause of a refusal where a valid cookie leads to no session.
+var ErrNotFound = errors.New("no session is kept for the cookie: it ended, expired or was revoked")
+
 // Keys is a ring of secrets. The first seals and signs, all open and verify, so
 // that a key is replaced by putting the new one in front.
 type Keys struct{ ring []ringKey }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -67,20 +68,33 @@ func NewMemory(limit int, now func() time.Time) *Memory {
 
 func (m *Memory) since(t time.Time) time.Duration { return t.Sub(m.began) }
 
-// Get gives the record at place.
-func (m *Memory) Get(_ context.Context, place Place) (Record, error) {
+// Get returns the record as Store says.
+func (m *Memory) Get(_ context.Context, place Place) (Record, bool, error) {
 	now := m.since(m.now())
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	n, ok := m.at[place]
 	if !ok || !m.alive(m.slots.at(n), now) {
-		return Record{}, ErrNotFound
+		return Record{}, false, nil
 	}
 	s := m.slots.at(n)
 	return Record{
 		App: m.names.all[s.app], Tenant: m.names.all[s.tenant], Scopes: s.scopes, Sealed: m.sealed.read(s.sealed),
 		Used: m.began.Add(s.used), Expires: m.began.Add(s.expires), Version: s.version,
-	}, nil
+	}, true, nil
+}
+
+// Count returns how many records of the scope are alive.
+func (m *Memory) Count(_ context.Context, scope Place) (n int, err error) {
+	now := m.since(m.now())
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	for i := range m.slots.used {
+		if s := m.slots.at(i); s.version != 0 && slices.Contains(s.scopes[:], scope) && m.alive(s, now) {
+			n++
+		}
+	}
+	return n, nil
 }
 
 func (m *Memory) alive(s *slot, now time.Duration) bool {
@@ -168,22 +182,22 @@ func (m *Memory) forget(n uint32) {
 }
 
 // Put writes the record as Store says.
-func (m *Memory) Put(_ context.Context, place Place, record Record) error {
+func (m *Memory) Put(_ context.Context, place Place, record Record) (PutResult, error) {
 	now := m.since(m.now())
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	n, ok := m.at[place]
 	if !ok || !m.alive(m.slots.at(n), now) {
-		return ErrNotFound
+		return Gone, nil
 	}
 	s := m.slots.at(n)
 	if s.version != record.Version {
-		return ErrConflict
+		return Conflict, nil
 	}
 	m.sealed.drop(s.sealed)
 	s.sealed, s.used, s.expires = m.sealed.keep(record.Sealed), m.since(record.Used), m.since(record.Expires)
 	s.version++
-	return nil
+	return Written, nil
 }
 
 // sweep looks at the next slots, and forgets those whose record has ended.

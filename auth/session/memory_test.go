@@ -100,13 +100,14 @@ func TestMemoryDoesWhatASimpleStoreDoes(t *testing.T) {
 			}
 		case 2:
 			record := session.Record{Sealed: sealed(), Used: now, Expires: now.Add(time.Minute), Version: uint64(1 + random.IntN(2))}
-			err := m.Put(t.Context(), place, record)
+			result, err := m.Put(t.Context(), place, record)
 			switch e := find(place); {
-			case e == nil && !errors.Is(err, session.ErrNotFound),
-				e != nil && e.Version != record.Version && !errors.Is(err, session.ErrConflict),
-				e != nil && e.Version == record.Version && err != nil:
-				t.Fatalf("step %d: put: %v", i, err)
-			case err == nil:
+			case err != nil,
+				e == nil && result != session.Gone,
+				e != nil && e.Version != record.Version && result != session.Conflict,
+				e != nil && e.Version == record.Version && result != session.Written:
+				t.Fatalf("step %d: put: %v, %v", i, result, err)
+			case result == session.Written:
 				e.Sealed, e.Used, e.Expires, e.Version = record.Sealed, record.Used, record.Expires, e.Version+1
 			}
 		case 3:
@@ -124,9 +125,9 @@ func TestMemoryDoesWhatASimpleStoreDoes(t *testing.T) {
 		}
 		for n := range 40 {
 			place := session.Place{0, byte(n)}
-			got, err := m.Get(t.Context(), place)
+			got, found, err := m.Get(t.Context(), place)
 			want := find(place)
-			if want == nil && !errors.Is(err, session.ErrNotFound) {
+			if err != nil || want == nil && found {
 				t.Fatalf("step %d: %v is there: %v", i, place[:2], err)
 			}
 			if want != nil && (err != nil || got.App != want.App || got.Tenant != want.Tenant || got.Scopes != want.Scopes || !bytes.Equal(got.Sealed, want.Sealed) ||

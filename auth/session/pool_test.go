@@ -20,8 +20,8 @@ func TestMemoryGivesBackAllThatItTook(t *testing.T) {
 				t.Fatal(err)
 			}
 			record.Sealed, record.Version = bytes.Repeat([]byte("y"), 400-i), 1
-			if err := m.Put(context.Background(), place, record); err != nil {
-				t.Fatal(err)
+			if result, err := m.Put(context.Background(), place, record); err != nil || result != Written {
+				t.Fatal(result, err)
 			}
 			if i%2 == 0 {
 				if err := m.Delete(context.Background(), place); err != nil {

@@ -12,8 +12,9 @@ import (
 
 // Session is a signed-in person.
 type Session struct {
-	App           string
-	Tenant        superoffice.Tenant
+	App    string
+	Tenant superoffice.Tenant
+	// UPN names the person; "" where the id_token had none, so that Person is told by AssociateID.
 	UPN           string
 	FullName      string
 	AssociateID   int
@@ -24,8 +25,10 @@ type Session struct {
 	AccessIssued  time.Time
 	AccessExpires time.Time
 	Refresh       auth.Secret
-	// API is the WebAPI that the token was issued for.
+	// API is the WebAPI that the token was issued for; "" where the id_token did not say.
 	API string
+	// Redirect is the redirect address of the sign-in, which SuperID may want again at a refresh; "" where it is not known.
+	Redirect string
 
 	Created time.Time
 	Used    time.Time
@@ -41,7 +44,20 @@ func (s Session) RenewAt(ahead time.Duration) time.Time {
 
 // Principal is the session's person as a caller.
 func (s Session) Principal() auth.Principal {
-	return auth.Principal{Scheme: auth.BrowserSession, App: s.App, Tenant: s.Tenant, ID: s.UPN, AssociateID: s.AssociateID, Administrator: s.Administrator}
+	return auth.Principal{Scheme: auth.BrowserSession, App: s.App, Tenant: s.Tenant, ID: s.Person(), AssociateID: s.AssociateID, Administrator: s.Administrator}
+}
+
+// Person names the person within the tenant: by UPN, or by the associate id.
+func (s Session) Person() string { return auth.PersonName(s.UPN, s.AssociateID) }
+
+// Names returns every name under which the person can have sessions: SuperID may have told the UPN at one sign-in and
+// not at another.
+func (s Session) Names() []string {
+	names := []string{s.Person()}
+	if s.UPN != "" && s.AssociateID > 0 {
+		names = append(names, auth.Associate(s.AssociateID))
+	}
+	return names
 }
 
 // Record is a session as a store keeps it: what a sign-out of many has to find
@@ -60,33 +76,40 @@ type Record struct {
 // tenant and its person, in this order.
 type Scopes [3]Place
 
-// Errors of stores and the manager.
-var (
-	// ErrNotFound: there is no such session, or it has ended.
-	ErrNotFound = errors.New("no such session")
-	// ErrConflict: another request wrote the record meanwhile.
-	ErrConflict = errors.New("the session was written meanwhile")
-	// ErrUnavailable: the store gives no answer. The session may well exist.
-	ErrUnavailable = errors.New("the session store gives no answer")
-	// ErrFull: the store takes no further session.
-	ErrFull = errors.New("the session store is full")
+// ErrFull means that a store takes no further session.
+var ErrFull = errors.New("the session store is full")
+
+// PutResult is what writing a record came to.
+type PutResult uint8
+
+// Results of Put.
+const (
+	_ PutResult = iota
+	// Written: the store has the record.
+	Written
+	// Conflict: another request wrote the record meanwhile.
+	Conflict
+	// Gone: there is no such session, or it has ended.
+	Gone
 )
 
 // Place is the key of a record.
 type Place = [32]byte
 
-// Store keeps records. Every method returns one of the errors above or nil.
+// Store keeps records. An error means that it gave no answer, and never that there is no such session.
 type Store interface {
-	// Get gives the record, unless one of its scopes was revoked after it was added.
-	Get(ctx context.Context, place Place) (Record, error)
+	// Get returns the record. found is false if there is none, or one of its scopes was revoked after it was added.
+	Get(ctx context.Context, place Place) (record Record, found bool, err error)
 	// Add keeps a new record. Of a person's records at most most stay (0: all): the oldest go.
 	Add(ctx context.Context, place Place, record Record, most int) error
 	// Put writes the record if the stored one still has record.Version, and counts the version up.
-	Put(ctx context.Context, place Place, record Record) error
+	Put(ctx context.Context, place Place, record Record) (PutResult, error)
 	Delete(ctx context.Context, place Place) error
 	// Revoke ends every record of the scope that has been added until now. keep is
 	// how long that has to be remembered: as long as such a record can live.
 	Revoke(ctx context.Context, scope Place, keep time.Duration) error
+	// Count returns how many records of the scope are alive. It may look at every record.
+	Count(ctx context.Context, scope Place) (int, error)
 	// Marks tells when the scopes were revoked last, in a text that is another after each revocation, and after
 	// the store has lost what it knew. The scopes are not asked for where nothing at all was revoked.
 	Marks(ctx context.Context, scopes iter.Seq[Place]) (string, error)
@@ -139,7 +162,7 @@ func (m *Manager) Start(ctx context.Context, s Session) (Token, Session, error) 
 	s.Used = s.Created
 	token := m.Keys.Issue()
 	record := m.seal(token, s, 0)
-	record.Scopes = Scopes{appScope(s.App), tenantScope(string(s.Tenant)), m.Keys.personScopes(string(s.Tenant), s.UPN)[0]}
+	record.Scopes = Scopes{appScope(s.App), tenantScope(string(s.Tenant)), m.Keys.personScopes(string(s.Tenant), s.Person())[0]}
 	most := m.PerPerson
 	if most == 0 {
 		most = DefaultPerPerson
@@ -156,31 +179,36 @@ func (m *Manager) Ends(s Session) time.Time {
 	return idle
 }
 
-// Load finds the token's session. Its use is written back at most every tenth of
-// Idle, and a write that fails then ends nobody's session.
-func (m *Manager) Load(ctx context.Context, token Token) (Session, error) {
-	s, version, err := m.get(ctx, token)
-	if err != nil {
-		return Session{}, err
+// Load returns the token's session. found is false if there is none, or it has ended. Its use is written back at most every
+// tenth of Idle, and a write that fails then ends nobody's session.
+func (m *Manager) Load(ctx context.Context, token Token) (s Session, found bool, err error) {
+	s, version, found, err := m.get(ctx, token)
+	if err != nil || !found {
+		return Session{}, false, err
 	}
 	if now := m.now(); now.Sub(s.Used) > orDefault(m.Idle, DefaultIdle)/10 {
 		s.Used = now
-		_ = m.put(ctx, token, s, version)
+		_, _ = m.put(ctx, token, s, version)
 	}
-	return s, nil
+	return s, true, nil
 }
 
-// Update changes the token's session. change sees the session as it is stored
-// and is called again when another request was faster.
-func (m *Manager) Update(ctx context.Context, token Token, change func(*Session)) (Session, error) {
+// Update changes the token's session, and returns it as it is then. change sees the session as it is stored
+// and is called again if another request was faster. found is false if there is no such session any more.
+func (m *Manager) Update(ctx context.Context, token Token, change func(*Session)) (s Session, found bool, err error) {
 	for {
-		s, version, err := m.get(ctx, token)
-		if err != nil {
-			return Session{}, err
+		s, version, found, err := m.get(ctx, token)
+		if err != nil || !found {
+			return Session{}, false, err
 		}
 		change(&s)
-		if err := m.put(ctx, token, s, version); !errors.Is(err, ErrConflict) {
-			return s, err
+		switch result, err := m.put(ctx, token, s, version); {
+		case err != nil:
+			return s, true, err
+		case result == Conflict:
+			continue
+		default:
+			return s, result == Written, nil
 		}
 	}
 }
@@ -205,9 +233,35 @@ func (m *Manager) RevokePerson(ctx context.Context, tenant superoffice.Tenant, u
 	return m.revoke(ctx, m.Keys.personScopes(string(tenant), upn)...)
 }
 
-// Mark is a text that changes whenever the app, the tenant or, unless upn is "", the person is revoked. What
+// CountApp returns how many sessions the app has.
+func (m *Manager) CountApp(ctx context.Context, app string) (int, error) {
+	return m.count(ctx, appScope(app))
+}
+
+// CountTenant returns how many sessions the tenant's people have, whatever the app.
+func (m *Manager) CountTenant(ctx context.Context, tenant superoffice.Tenant) (int, error) {
+	return m.count(ctx, tenantScope(string(tenant)))
+}
+
+// CountPerson returns how many sessions the person has, whatever the app.
+func (m *Manager) CountPerson(ctx context.Context, tenant superoffice.Tenant, upn string) (int, error) {
+	return m.count(ctx, m.Keys.personScopes(string(tenant), upn)...)
+}
+
+func (m *Manager) count(ctx context.Context, scopes ...Place) (all int, err error) {
+	for _, scope := range scopes {
+		n, err := m.Store.Count(ctx, scope)
+		if err != nil {
+			return 0, err
+		}
+		all += n
+	}
+	return all, nil
+}
+
+// RevocationEpoch is a text that changes whenever the app, the tenant or, unless upn is "", the person is revoked. What
 // was made under another mark is not to be used any more.
-func (m *Manager) Mark(ctx context.Context, app string, tenant superoffice.Tenant, upn string) (string, error) {
+func (m *Manager) RevocationEpoch(ctx context.Context, app string, tenant superoffice.Tenant, upn string) (string, error) {
 	return m.Store.Marks(ctx, func(yield func(Place) bool) {
 		if !yield(appScope(app)) || tenant != superoffice.Onsite && !yield(tenantScope(string(tenant))) || upn == "" {
 			return
@@ -229,23 +283,23 @@ func (m *Manager) revoke(ctx context.Context, scopes ...Place) error {
 	return nil
 }
 
-func (m *Manager) get(ctx context.Context, token Token) (Session, uint64, error) {
-	record, err := m.Store.Get(ctx, token.Place())
-	if err != nil {
-		return Session{}, 0, err
+func (m *Manager) get(ctx context.Context, token Token) (s Session, version uint64, found bool, err error) {
+	record, found, err := m.Store.Get(ctx, token.Place())
+	if err != nil || !found {
+		return Session{}, 0, false, err
 	}
 	plaintext, err := token.open(record.App, record.Tenant, record.Sealed)
 	if err != nil {
-		return Session{}, 0, ErrNotFound
+		return Session{}, 0, false, nil // no session of this cookie's
 	}
-	s := Session{App: record.App, Tenant: superoffice.Tenant(record.Tenant), Used: record.Used}
+	s = Session{App: record.App, Tenant: superoffice.Tenant(record.Tenant), Used: record.Used}
 	if !s.readForm(plaintext) || !m.now().Before(m.Ends(s)) {
-		return Session{}, 0, ErrNotFound
+		return Session{}, 0, false, nil
 	}
-	return s, record.Version, nil
+	return s, record.Version, true, nil
 }
 
-func (m *Manager) put(ctx context.Context, token Token, s Session, version uint64) error {
+func (m *Manager) put(ctx context.Context, token Token, s Session, version uint64) (PutResult, error) {
 	return m.Store.Put(ctx, token.Place(), m.seal(token, s, version))
 }
 

@@ -58,18 +58,18 @@ func TestASessionIsFoundByItsCookieAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := m.Load(t.Context(), parsed)
-	if err != nil || s.UPN != "tove@uno.example" || s.Access.Reveal() != "canary-access" {
+	s, found, err := m.Load(t.Context(), parsed)
+	if err != nil || !found || s.UPN != "tove@uno.example" || s.Access.Reveal() != "canary-access" {
 		t.Fatalf("%v %v", s.UPN, err)
 	}
-	if _, err := m.Load(t.Context(), m.Keys.Issue()); !errors.Is(err, ErrNotFound) {
-		t.Errorf("another token: %v", err)
+	if _, found, err := m.Load(t.Context(), m.Keys.Issue()); found || err != nil {
+		t.Errorf("another token: %v, %v", found, err)
 	}
 	if err := m.End(t.Context(), parsed); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := m.Load(t.Context(), parsed); !errors.Is(err, ErrNotFound) {
-		t.Errorf("after sign-out: %v", err)
+	if _, found, err := m.Load(t.Context(), parsed); found || err != nil {
+		t.Errorf("after sign-out: %v, %v", found, err)
 	}
 }
 
@@ -78,7 +78,7 @@ type countingStore struct {
 	gets int
 }
 
-func (c *countingStore) Get(ctx context.Context, p Place) (Record, error) {
+func (c *countingStore) Get(ctx context.Context, p Place) (Record, bool, error) {
 	c.gets++
 	return c.Store.Get(ctx, p)
 }
@@ -116,16 +116,16 @@ func TestASessionEndsWhenIdleAndAtItsLifetime(t *testing.T) {
 	used, _, _ := m.Start(t.Context(), person())
 	for range 3 {
 		c.advance(50 * time.Minute)
-		if _, err := m.Load(t.Context(), used); err != nil {
-			t.Fatal(err)
+		if _, found, err := m.Load(t.Context(), used); err != nil || !found {
+			t.Fatal(found, err)
 		}
 	}
-	if _, err := m.Load(t.Context(), idle); !errors.Is(err, ErrNotFound) {
-		t.Errorf("idle: %v", err)
+	if _, found, err := m.Load(t.Context(), idle); found || err != nil {
+		t.Errorf("idle: %v, %v", found, err)
 	}
 	c.advance(31 * time.Minute)
-	if _, err := m.Load(t.Context(), used); !errors.Is(err, ErrNotFound) {
-		t.Errorf("past its lifetime: %v", err)
+	if _, found, err := m.Load(t.Context(), used); found || err != nil {
+		t.Errorf("past its lifetime: %v, %v", found, err)
 	}
 }
 
@@ -149,8 +149,8 @@ func TestAFullStoreRefusesNewSessionsAndKeepsTheOthers(t *testing.T) {
 	if _, _, err := m.Start(t.Context(), person()); !errors.Is(err, ErrFull) {
 		t.Errorf("second: %v", err)
 	}
-	if _, err := m.Load(t.Context(), first); err != nil {
-		t.Errorf("first: %v", err)
+	if _, found, err := m.Load(t.Context(), first); err != nil || !found {
+		t.Errorf("first: %v, %v", found, err)
 	}
 	c.advance(2 * time.Hour)
 	if _, _, err := m.Start(t.Context(), person()); err != nil {
@@ -207,7 +207,7 @@ func BenchmarkLoad(b *testing.B) {
 		if err != nil || !t.CheckXSRF(xsrf) {
 			b.Fatal(err)
 		}
-		if _, err := m.Load(b.Context(), t); err != nil {
+		if _, _, err := m.Load(b.Context(), t); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -235,7 +235,7 @@ func BenchmarkAMillionSessions(b *testing.B) {
 			runtime.ReadMemStats(&after)
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := m.Load(b.Context(), token); err != nil {
+				if _, _, err := m.Load(b.Context(), token); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/caddy-erpsync/caddy-erpsync/auth"
+	"github.com/caddy-erpsync/caddy-erpsync/auth/idp"
 	"github.com/caddy-erpsync/caddy-erpsync/superoffice"
 )
 
@@ -28,10 +29,12 @@ type Config struct {
 	Environment superoffice.Environment
 	ClientID    string
 	// ClientSecret is asked at each use, since secrets are replaced on disk.
-	ClientSecret func() (auth.Secret, error)
+	ClientSecret func() auth.Secret
 	// Client makes the requests. It must not follow redirects.
 	Client *http.Client
-	Keys   *KeySet
+	Keys   *idp.KeySet
+	// WithoutPKCE sends no code_challenge beside the client secret. The id_token must repeat the nonce then.
+	WithoutPKCE bool
 	// Now is the clock; nil means the system's.
 	Now func() time.Time
 }
@@ -52,7 +55,7 @@ func New(config Config) *Client {
 // Tokens are what a person's sign-in gives.
 type Tokens struct {
 	Access  auth.Secret
-	Refresh auth.Secret // zero after a refresh: the old one stays good
+	Refresh auth.Secret // the one to use from now on; zero: none is given out
 	Expires time.Time
 }
 
@@ -63,64 +66,79 @@ type SignIn struct {
 	RedirectURI string
 	State       string
 	Nonce       string
-	// Verifier is the PKCE secret of the attempt.
+	// Verifier is the PKCE secret of the attempt; "" if it goes without.
 	Verifier string
 	// FormPost has the answer posted to RedirectURI instead of standing in its query.
 	FormPost bool
 }
 
-func (c *Client) oauth(redirectURI string, tenant superoffice.Tenant) (*oauth2.Config, error) {
-	secret, err := c.config.ClientSecret()
-	if err != nil {
-		return nil, passing("client secret", err)
-	}
+func (c *Client) oauth(redirectURI string, tenant superoffice.Tenant) *oauth2.Config {
 	realm := "common"
 	if tenant != superoffice.Onsite {
 		realm = string(tenant)
 	}
 	base := c.config.Environment.Base()
 	return &oauth2.Config{
-		ClientID: c.config.ClientID, ClientSecret: secret.Reveal(), RedirectURL: redirectURI, Scopes: []string{"openid"},
+		ClientID: c.config.ClientID, ClientSecret: c.config.ClientSecret().Reveal(), RedirectURL: redirectURI, Scopes: []string{"openid"},
 		Endpoint: oauth2.Endpoint{
 			AuthURL:   base + "/login/" + realm + "/oauth/authorize",
 			TokenURL:  base + "/login/common/oauth/tokens",
 			AuthStyle: oauth2.AuthStyleInParams,
 		},
-	}, nil
+	}
 }
 
-// AuthorizeURL is where the browser goes to sign in.
-func (c *Client) AuthorizeURL(s SignIn) (string, error) {
-	config, err := c.oauth(s.RedirectURI, s.Tenant)
-	if err != nil {
-		return "", err
+// NewVerifier returns the PKCE secret of an attempt; "" if the app goes without.
+func (c *Client) NewVerifier() string {
+	if c.config.WithoutPKCE {
+		return ""
 	}
-	options := []oauth2.AuthCodeOption{oauth2.S256ChallengeOption(s.Verifier), oauth2.SetAuthURLParam("nonce", s.Nonce)}
+	return oauth2.GenerateVerifier()
+}
+
+// AuthorizeURL returns where the browser goes to sign in.
+func (c *Client) AuthorizeURL(s SignIn) string {
+	options := []oauth2.AuthCodeOption{oauth2.SetAuthURLParam("nonce", s.Nonce)}
+	if s.Verifier != "" {
+		options = append(options, oauth2.S256ChallengeOption(s.Verifier))
+	}
 	if s.FormPost {
 		options = append(options, oauth2.SetAuthURLParam("response_mode", "form_post"))
 	}
-	return config.AuthCodeURL(s.State, options...), nil
+	return c.oauth(s.RedirectURI, s.Tenant).AuthCodeURL(s.State, options...)
 }
 
 // ErrOtherTenant tells that somebody signed in at another tenant than was asked for.
 var ErrOtherTenant = errors.New("signed in at another tenant")
 
+// CheckIssuer returns an error if the answer to a redirect address names another issuer than SuperID (RFC 9207). One
+// that names none is taken.
+func (c *Client) CheckIssuer(answer url.Values) error {
+	for _, issuer := range answer["iss"] {
+		if issuer != c.config.Environment.Base() {
+			return refused("callback", "iss is not %s: the answer is of another issuer", c.config.Environment.Base())
+		}
+	}
+	return nil
+}
+
 // Exchange turns the code that came back from the attempt s into tokens and
 // tells who signed in. Errors are *Error.
 func (c *Client) Exchange(ctx context.Context, s SignIn, code string) (Tokens, Identity, error) {
-	config, err := c.oauth(s.RedirectURI, s.Tenant)
-	if err != nil {
-		return Tokens{}, Identity{}, err
-	}
+	config := c.oauth(s.RedirectURI, s.Tenant)
 	ctx, cancel := c.context(ctx)
 	defer cancel()
-	answer, err := config.Exchange(ctx, code, oauth2.VerifierOption(s.Verifier))
+	var options []oauth2.AuthCodeOption
+	if s.Verifier != "" {
+		options = append(options, oauth2.VerifierOption(s.Verifier))
+	}
+	answer, err := config.Exchange(ctx, code, options...)
 	if err != nil {
 		return Tokens{}, Identity{}, describe("code", err)
 	}
 	idToken, _ := answer.Extra("id_token").(string)
 	tokens := c.tokens(answer)
-	identity, err := c.identify(ctx, idToken, s.Nonce, tokens.Access)
+	identity, err := c.identify(ctx, idToken, s, tokens.Access)
 	if err != nil {
 		return Tokens{}, Identity{}, err
 	}
@@ -130,14 +148,16 @@ func (c *Client) Exchange(ctx context.Context, s SignIn, code string) (Tokens, I
 	return tokens, identity, nil
 }
 
-// Refresh gives a new access token. SuperID sends no new refresh token with it.
-func (c *Client) Refresh(ctx context.Context, refresh auth.Secret) (Tokens, error) {
-	config, err := c.oauth("", superoffice.Onsite)
-	if err != nil {
-		return Tokens{}, err
-	}
+// Refresh gives a new access token. SuperID's refresh token stays good; of a provider that rotates them the next one is returned. Whether
+// SuperID asks for the sign-in's redirect address is not documented, so it is sent unless it is "". Errors are *Error.
+func (c *Client) Refresh(ctx context.Context, refresh auth.Secret, redirectURI string) (Tokens, error) {
+	config := c.oauth("", superoffice.Onsite)
 	ctx, cancel := c.context(ctx)
 	defer cancel()
+	if redirectURI != "" {
+		client := ctx.Value(oauth2.HTTPClient).(*http.Client)
+		client.Transport = formTransport{client.Transport, url.Values{"redirect_uri": {redirectURI}}}
+	}
 	answer, err := config.TokenSource(ctx, &oauth2.Token{RefreshToken: refresh.Reveal()}).Token()
 	if err != nil {
 		return Tokens{}, describe("refresh", err)
@@ -145,12 +165,9 @@ func (c *Client) Refresh(ctx context.Context, refresh auth.Secret) (Tokens, erro
 	return c.tokens(answer), nil
 }
 
-// Revoke ends a refresh token. What SuperID answers is not documented; every 2xx is taken for done.
+// Revoke ends a refresh token at SuperID. What that answers is not documented; every 2xx is taken for done.
 func (c *Client) Revoke(ctx context.Context, token auth.Secret) error {
-	config, err := c.oauth("", superoffice.Onsite)
-	if err != nil {
-		return err
-	}
+	config := c.oauth("", superoffice.Onsite)
 	ctx, cancel := c.context(ctx)
 	defer cancel()
 	form := url.Values{"token": {token.Reveal()}, "token_type_hint": {"refresh_token"}, "client_id": {config.ClientID}, "client_secret": {config.ClientSecret}}
@@ -165,8 +182,18 @@ func (c *Client) Revoke(ctx context.Context, token auth.Secret) error {
 	return nil
 }
 
-// SignOutURL is where a browser goes to end its session at SuperID too.
-func (c *Client) SignOutURL() string { return c.config.Environment.Base() + "/login/logout" }
+// SignOutURL returns where a browser goes to end its session at SuperID too. SuperID sends it on to next, if that is among the
+// app's registered addresses; "" leaves the browser there.
+//
+// No id_token_hint goes along: SuperID's id_tokens are longer than all that a session may take. client_id names the app instead
+// (OpenID Connect RP-Initiated Logout 1.0, section 2).
+func (c *Client) SignOutURL(next string) string {
+	target := c.config.Environment.Base() + "/login/logout"
+	if next != "" {
+		target += "?" + url.Values{"client_id": {c.config.ClientID}, "post_logout_redirect_uri": {next}}.Encode()
+	}
+	return target
+}
 
 func (c *Client) context(ctx context.Context) (context.Context, context.CancelFunc) {
 	bounded := *c.config.Client
@@ -180,15 +207,4 @@ func (c *Client) tokens(answer *oauth2.Token) Tokens {
 		expires = c.config.Now().Add(shortLifetime)
 	}
 	return Tokens{Access: auth.NewSecret(answer.AccessToken), Refresh: auth.NewSecret(answer.RefreshToken), Expires: expires}
-}
-
-func describe(step string, err error) *Error {
-	var answer *oauth2.RetrieveError
-	if errors.As(err, &answer) && answer.Response != nil {
-		if answer.Response.StatusCode >= 400 && answer.Response.StatusCode < 500 && answer.Response.StatusCode != http.StatusTooManyRequests && answer.ErrorCode != "" {
-			return fatal(step, answer.ErrorCode, answer.ErrorDescription)
-		}
-		return passing(step, errors.New("HTTP "+answer.Response.Status))
-	}
-	return passing(step, err)
 }

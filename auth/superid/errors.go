@@ -4,14 +4,30 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"strings"
 	"unicode"
 
 	"github.com/golang-jwt/jwt/v5"
+	"golang.org/x/oauth2"
 )
 
 const maxDescription = 300
+
+// Kind says what an error of SuperID's asks for.
+type Kind uint8
+
+const (
+	// Outage may pass: no answer, or one of a server that fails.
+	Outage Kind = iota
+	// Ended: the code, the refresh token or the id_token is not good, and will not be. At a token endpoint only
+	// invalid_grant says so.
+	Ended
+	// Misconfigured: the endpoint refuses the app's own request. That says nothing about the person, and its operator
+	// can change it.
+	Misconfigured
+)
 
 // Error is a failure at SuperOffice's sign-in. It holds no token, code or secret.
 type Error struct {
@@ -20,9 +36,8 @@ type Error struct {
 	// Code and Description are the vendor's, bounded and without control characters.
 	Code        string
 	Description string
-	// Fatal tells that trying again gives the same; otherwise it may pass.
-	Fatal bool
-	cause error
+	Kind        Kind
+	cause       error
 }
 
 func (e *Error) Error() string {
@@ -41,8 +56,17 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.cause }
 
-func fatal(step, code, description string) *Error {
-	return &Error{Step: step, Code: Clean(code), Description: Clean(description), Fatal: true}
+// Remedy tells the operator what to do about a Misconfigured error of the app.
+func (e *Error) Remedy() string {
+	switch e.Code {
+	case "invalid_client":
+		return "compare client_id and client_secret with the app's registration in SuperOffice's developer portal, for this environment; a new secret is taken from its file at the next attempt"
+	case "unauthorized_client":
+		return "have SuperOffice's app manager allow the app to sign people in with codes and refresh tokens"
+	case "invalid_request":
+		return "compare the redirect addresses of the app's registration with this site's; if SuperID does not take PKCE beside a client secret, set pkce off"
+	}
+	return "compare the app's registration in SuperOffice's developer portal (client id, client secret, redirect addresses) with the configuration; if it is right, SuperID fails"
 }
 
 // passing keeps a transport's error without the URL, which may hold a secret in its query.
@@ -58,7 +82,36 @@ func passing(step string, cause error) *Error {
 }
 
 func refused(step, why string, args ...any) *Error {
-	return &Error{Step: step, Fatal: true, cause: fmt.Errorf(why, args...)}
+	return &Error{Step: step, Kind: Ended, cause: fmt.Errorf(why, args...)}
+}
+
+// describe tells the failure of a request to the token endpoint.
+func describe(step string, err error) *Error {
+	var answer *oauth2.RetrieveError
+	if !errors.As(err, &answer) || answer.Response == nil {
+		return passing(step, err)
+	}
+	said := &Error{Step: step, Code: Clean(answer.ErrorCode), Description: Clean(answer.ErrorDescription), Kind: kindOf(answer.Response.StatusCode, answer.ErrorCode)}
+	if said.Code == "" {
+		said.cause = errors.New("HTTP " + answer.Response.Status)
+	}
+	return said
+}
+
+// kindOf returns what an answer of the token endpoint means. What no standard has, a 4xx without a body and a page are no
+// word about the person.
+func kindOf(status int, code string) Kind {
+	switch {
+	case status >= 500, status == http.StatusTooManyRequests, status == http.StatusRequestTimeout, status == http.StatusTooEarly:
+		return Outage
+	case code == "invalid_grant":
+		return Ended
+	case code == "temporarily_unavailable", code == "server_error", code == "slow_down":
+		return Outage
+	case status >= 400, code != "":
+		return Misconfigured
+	}
+	return Outage
 }
 
 // Clean makes a text of the vendor's fit for a log or a page: one line, bounded,
@@ -75,8 +128,6 @@ func Clean(s string) string {
 	}
 	return s
 }
-
-func asError(err error, into **Error) bool { return errors.As(err, into) }
 
 // firstClass keeps to the library's classes of failure: its full text can quote claims.
 func firstClass(err error) error {

@@ -1,6 +1,7 @@
 package superid
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"net/http"
@@ -24,6 +25,24 @@ func (t boundedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 		}{io.LimitReader(resp.Body, maxAnswer), resp.Body}
 	}
 	return resp, err
+}
+
+// formTransport adds values to a form: x/oauth2 has no parameters for a refresh.
+type formTransport struct {
+	next  http.RoundTripper
+	added url.Values
+}
+
+func (t formTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	form, err := io.ReadAll(r.Body)
+	r.Body.Close()
+	if err != nil {
+		return nil, err
+	}
+	form = append(append(form, '&'), t.added.Encode()...)
+	sent := r.Clone(r.Context())
+	sent.Body, sent.ContentLength, sent.GetBody = io.NopCloser(bytes.NewReader(form)), int64(len(form)), nil
+	return t.next.RoundTrip(sent)
 }
 
 func postForm(ctx context.Context, client *http.Client, target string, form url.Values) (*http.Response, error) {

@@ -3,6 +3,7 @@ package superid
 import (
 	"context"
 	"crypto/subtle"
+	"errors"
 	"strconv"
 	"strings"
 	"time"
@@ -10,6 +11,8 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/caddy-erpsync/caddy-erpsync/auth"
+	"github.com/caddy-erpsync/caddy-erpsync/auth/idp"
+	"github.com/caddy-erpsync/caddy-erpsync/auth/jws"
 	"github.com/caddy-erpsync/caddy-erpsync/superoffice"
 )
 
@@ -20,22 +23,29 @@ const (
 
 // Identity is who signed in, as the id token says.
 type Identity struct {
-	Tenant        superoffice.Tenant
+	Tenant superoffice.Tenant
+	// UPN is "" where the id token has none; AssociateID is known then.
 	UPN           string
 	Email         string
 	AssociateID   int
 	Administrator bool
-	// API is the tenant's WebAPI, under the environment's own domain.
+	// API is the tenant's WebAPI, under the environment's own domain; "" where the id token does not say, as SuperOffice has
+	// announced: the state service tells then.
 	API string
-	// SystemToken comes only when an administrator approved an app with a system user.
+	// SystemToken comes to administrators alone, of an app with a system user: when they approve it, and perhaps
+	// whenever they sign in.
 	SystemToken auth.Secret
 }
+
+// Person names the person within the tenant: by UPN, or else as associate:<id>.
+func (i Identity) Person() string { return auth.PersonName(i.UPN, i.AssociateID) }
 
 // vendorClaims are the claims of SuperOffice's own. Numbers and booleans come as strings.
 type vendorClaims struct {
 	Nonce         string `json:"nonce"`
 	Tenant        string `json:"http://schemes.superoffice.net/identity/ctx"`
 	WebAPI        string `json:"http://schemes.superoffice.net/identity/webapi_url"`
+	Serial        string `json:"http://schemes.superoffice.net/identity/serial"`
 	AssociateID   string `json:"http://schemes.superoffice.net/identity/associateid"`
 	UPN           string `json:"http://schemes.superoffice.net/identity/upn"`
 	Email         string `json:"http://schemes.superoffice.net/identity/email"`
@@ -45,53 +55,86 @@ type vendorClaims struct {
 	jwt.RegisteredClaims
 }
 
+// UnmarshalJSON takes claims over by their exact names, each of which may occur once.
+func (c *vendorClaims) UnmarshalJSON(raw []byte) error {
+	type plain vendorClaims
+	return jws.Unmarshal(raw, (*plain)(c))
+}
+
 // identify verifies the id token: signed with one of the environment's keys,
 // issued by it for this app and this attempt, and about the tenant that the
 // access token names too.
-func (c *Client) identify(ctx context.Context, idToken, nonce string, access auth.Secret) (Identity, error) {
+func (c *Client) identify(ctx context.Context, idToken string, s SignIn, access auth.Secret) (Identity, error) {
 	var claims vendorClaims
 	err := verify(ctx, c.config.Keys, idToken, &claims, c.config.Now,
 		jwt.WithIssuer(c.config.Environment.Base()), jwt.WithAudience(c.config.ClientID))
 	if err != nil {
 		return Identity{}, err
 	}
-	if nonce == "" || subtle.ConstantTimeCompare([]byte(claims.Nonce), []byte(nonce)) != 1 {
-		return Identity{}, refused("id token", "it answers another attempt")
+	if err := checkNonce(claims.Nonce, s); err != nil {
+		return Identity{}, err
 	}
 	tenant, ok := superoffice.ParseTenant(claims.Tenant)
 	if !ok {
 		return Identity{}, refused("id token", "it names no tenant")
 	}
-	api, err := c.config.Environment.Trusts(claims.WebAPI, tenant)
+	api, err := claims.api(c.config.Environment, tenant)
 	if err != nil {
 		return Identity{}, refused("id token", "%w", err)
 	}
 	if of := TokenTenant(access.Reveal()); of != tenant {
 		return Identity{}, refused("id token", "it is about %s and the access token is not", tenant)
 	}
-	if claims.UPN == "" {
+	associate, _ := strconv.Atoi(claims.AssociateID)
+	if claims.UPN == "" && associate <= 0 || auth.IsAssociate(claims.UPN) {
 		return Identity{}, refused("id token", "it names no person")
 	}
-	associate, _ := strconv.Atoi(claims.AssociateID)
 	return Identity{
 		Tenant: tenant, UPN: claims.UPN, Email: claims.Email, AssociateID: associate, Administrator: claims.Administrator == "True",
 		API: api, SystemToken: auth.NewSecret(claims.SystemToken),
 	}, nil
 }
 
-func verify(ctx context.Context, keys *KeySet, token string, claims *vendorClaims, now func() time.Time, options ...jwt.ParserOption) error {
+// checkNonce returns an error if the id token answers another attempt. Without PKCE nothing but the nonce tells. With PKCE the
+// code is bound to the attempt already, so that a provider which does not repeat the nonce is let be; another nonce never is.
+func checkNonce(got string, s SignIn) error {
+	switch {
+	case got == "" && s.Verifier != "":
+		return nil
+	case got == "":
+		return refused("id token", "it has no nonce, which is required without PKCE; set pkce on, or have SuperOffice send the nonce")
+	case s.Nonce == "" || subtle.ConstantTimeCompare([]byte(got), []byte(s.Nonce)) != 1:
+		return refused("id token", "its nonce is another attempt's")
+	}
+	return nil
+}
+
+// api returns the tenant's WebAPI as the token tells, "" if it does not; an error if it is not the environment's.
+func (c *vendorClaims) api(env superoffice.Environment, tenant superoffice.Tenant) (string, error) {
+	if c.WebAPI == "" {
+		return "", nil
+	}
+	return env.Trusts(c.WebAPI, tenant)
+}
+
+func verify(ctx context.Context, keys *idp.KeySet, token string, claims *vendorClaims, now func() time.Time, options ...jwt.ParserOption) error {
 	if len(token) > maxIDToken {
 		return refused("id token", "it is larger than %d bytes", maxIDToken)
 	}
-	options = append(options, jwt.WithValidMethods([]string{"RS256"}), jwt.WithExpirationRequired(), jwt.WithLeeway(leeway), jwt.WithStrictDecoding(), jwt.WithTimeFunc(now))
-	if _, err := jwt.NewParser(options...).ParseWithClaims(token, claims, keys.Keyfunc(ctx)); err != nil {
-		var down *Error
-		if asError(err, &down) && !down.Fatal {
-			return down
-		}
-		return refused("id token", "%w", firstClass(err))
+	if _, err := jws.ReadHeader(token); err != nil {
+		return refused("id token", "%w", err)
 	}
-	return nil
+	options = append(options, jwt.WithValidMethods([]string{algorithm}), jwt.WithExpirationRequired(), jwt.WithLeeway(leeway), jwt.WithStrictDecoding(), jwt.WithTimeFunc(now))
+	parser := jwt.NewParser(options...)
+	err := withKeys(ctx, keys, func(find jwt.Keyfunc) error {
+		*claims = vendorClaims{}
+		_, err := parser.ParseWithClaims(token, claims, find)
+		return err
+	})
+	if err == nil || errors.As(err, new(*Error)) {
+		return err
+	}
+	return refused("id token", "%w", firstClass(err))
 }
 
 // TokenTenant reads the tenant out of an access token (8A:CustNNNNN.…), Onsite
@@ -109,24 +152,24 @@ func TokenTenant(token string) superoffice.Tenant {
 // SystemTicket is what the system user's JWT holds.
 type SystemTicket struct {
 	Ticket auth.Secret
-	API    string
+	API    string // as Identity.API
 }
 
 // VerifySystemTicket verifies the JWT that PartnerSystemUser answers: signed with
-// one of the environment's keys, issued by "SuperOffice AS", about tenant. Its audience is the tenant's own
-// serial number, which nobody knows beforehand and so cannot be asked for.
-func VerifySystemTicket(ctx context.Context, env superoffice.Environment, keys *KeySet, token string, tenant superoffice.Tenant, now func() time.Time) (SystemTicket, error) {
+// one of the environment's keys, issued by "SuperOffice AS", about tenant. Its audience is spn: and the serial number that it
+// carries itself, which nobody knows beforehand.
+func VerifySystemTicket(ctx context.Context, env superoffice.Environment, keys *idp.KeySet, token string, tenant superoffice.Tenant, now func() time.Time) (SystemTicket, error) {
 	var claims vendorClaims
 	if err := verify(ctx, keys, token, &claims, now, jwt.WithIssuer("SuperOffice AS")); err != nil {
 		return SystemTicket{}, err
 	}
-	if len(claims.Audience) != 1 || !strings.HasPrefix(claims.Audience[0], "spn:") {
-		return SystemTicket{}, refused("system user", "the token's audience is no installation")
+	if claims.Serial == "" || len(claims.Audience) != 1 || claims.Audience[0] != "spn:"+claims.Serial {
+		return SystemTicket{}, refused("system user", "the token's audience is not spn: and its serial")
 	}
 	if of, ok := superoffice.ParseTenant(claims.Tenant); !ok || of != tenant {
 		return SystemTicket{}, refused("system user", "the token is not about %s", tenant)
 	}
-	api, err := env.Trusts(claims.WebAPI, tenant)
+	api, err := claims.api(env, tenant)
 	if err != nil {
 		return SystemTicket{}, refused("system user", "%w", err)
 	}

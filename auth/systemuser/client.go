@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/caddy-erpsync/caddy-erpsync/auth"
+	"github.com/caddy-erpsync/caddy-erpsync/auth/idp"
 	"github.com/caddy-erpsync/caddy-erpsync/auth/superid"
 	"github.com/caddy-erpsync/caddy-erpsync/superoffice"
 )
@@ -48,12 +49,12 @@ type Ticket struct {
 type Client struct {
 	Environment superoffice.Environment
 	// AppToken is the app's client secret, asked at each use.
-	AppToken func() (auth.Secret, error)
+	AppToken func() auth.Secret
 	// PrivateKey is the app's, asked at each use.
 	PrivateKey func() (*rsa.PrivateKey, error)
 	// HTTP makes the requests. It must not follow redirects.
 	HTTP *http.Client
-	Keys *superid.KeySet
+	Keys *idp.KeySet
 	// Now is the clock; nil means the system's.
 	Now func() time.Time
 }
@@ -106,10 +107,6 @@ func (c *Client) Mint(ctx context.Context, tenant superoffice.Tenant, systemToke
 }
 
 func (c *Client) request(tenant superoffice.Tenant, systemToken auth.Secret, now time.Time) ([]byte, error) {
-	appToken, err := c.AppToken()
-	if err != nil {
-		return nil, fmt.Errorf("client secret: %w", err)
-	}
 	key, err := c.PrivateKey()
 	if err != nil {
 		return nil, fmt.Errorf("private key: %w", err)
@@ -120,7 +117,7 @@ func (c *Client) request(tenant superoffice.Tenant, systemToken auth.Secret, now
 	}
 	return json.Marshal(map[string]string{
 		"SignedSystemToken": signed,
-		"ApplicationToken":  appToken.Reveal(),
+		"ApplicationToken":  c.AppToken().Reveal(),
 		"ContextIdentifier": string(tenant),
 		"ReturnTokenType":   "JWT",
 	})

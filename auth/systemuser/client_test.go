@@ -2,7 +2,13 @@ package systemuser_test
 
 import (
 	"bytes"
+	"cmp"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -10,6 +16,7 @@ import (
 	"testing"
 
 	"github.com/caddy-erpsync/caddy-erpsync/auth"
+	"github.com/caddy-erpsync/caddy-erpsync/auth/idp"
 	"github.com/caddy-erpsync/caddy-erpsync/auth/superid"
 	"github.com/caddy-erpsync/caddy-erpsync/auth/systemuser"
 	"github.com/caddy-erpsync/caddy-erpsync/sandbox"
@@ -37,10 +44,10 @@ func newClient(t *testing.T, so *sandbox.Sandbox, app string) *systemuser.Client
 	registration := so.App(app)
 	return &systemuser.Client{
 		Environment: env,
-		AppToken:    func() (auth.Secret, error) { return auth.NewSecret(registration.ClientSecret), nil },
+		AppToken:    func() auth.Secret { return auth.NewSecret(registration.ClientSecret) },
 		PrivateKey:  func() (*rsa.PrivateKey, error) { return systemuser.ParsePrivateKey(registration.KeyXML()) },
 		HTTP:        http.DefaultClient,
-		Keys:        superid.NewKeySet(env, http.DefaultClient, nil),
+		Keys:        superid.NewKeySet(env, http.DefaultClient, idp.Observer{}, nil),
 	}
 }
 
@@ -96,6 +103,58 @@ func TestAPrivateKeyIsReadAsXMLAndAsPEM(t *testing.T) {
 		if _, err := systemuser.ParsePrivateKey([]byte(raw)); err == nil {
 			t.Errorf("%s passes for a private key", name)
 		}
+	}
+}
+
+// TestAPrivateKeyAsPeopleSaveItIsReadOrNamed logs the table of spellings and messages.
+func TestAPrivateKeyAsPeopleSaveItIsReadOrNamed(t *testing.T) {
+	t.Parallel()
+	app := newSandbox(t).App("erp")
+	key := string(app.KeyPEM())
+	curve, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(app.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	curve8, err := x509.MarshalPKCS8PrivateKey(curve)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := func(kind string, headers map[string]string, content []byte) string {
+		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Headers: headers, Bytes: content}))
+	}
+	certificate := block("CERTIFICATE", nil, []byte("certificate"))
+	const bag = "Bag Attributes\n    friendlyName: erp\n    localKeyID: 54 69\nKey Attributes: <No Attributes>\n"
+	const encrypted = "the private key is encrypted, and nobody is there to type its password; write it without one: openssl pkey -in encrypted.pem -out key.pem"
+	const notRSA = "the private key is not RSA (EC or another kind), and SuperOffice takes RSA alone; it cannot be converted, so make one and register its public key: openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out key.pem"
+	for _, c := range []struct{ name, raw, says string }{
+		{"PEM", key, ""},
+		{"a byte order mark", "\ufeff" + key, ""},
+		{"bag attributes of openssl pkcs12", bag + key, ""},
+		{"a certificate before the key", bag + certificate + bag + key, ""},
+		{"the key before its certificate", key + certificate, ""},
+		{"lines of Windows", strings.ReplaceAll(key, "\n", "\r\n"), ""},
+		{"encrypted, PKCS #8", block("ENCRYPTED PRIVATE KEY", nil, der), encrypted},
+		{"encrypted, PKCS #1", block("RSA PRIVATE KEY", map[string]string{"Proc-Type": "4,ENCRYPTED", "DEK-Info": "AES-256-CBC,00"}, der), encrypted},
+		{"EC, PKCS #8", block("PRIVATE KEY", nil, curve8), notRSA},
+		{"EC, with its parameters", block("EC PARAMETERS", nil, []byte("x")) + block("EC PRIVATE KEY", nil, []byte("x")), notRSA},
+		{"OpenSSH", block("OPENSSH PRIVATE KEY", nil, []byte("x")), "the private key is in OpenSSH's form; convert it: ssh-keygen -p -m PEM -N '' -f key"},
+		{"a certificate alone", certificate, `no private key is in it, only "CERTIFICATE"`},
+		{"a public key", block("PUBLIC KEY", nil, []byte("x")), `no private key is in it, only "PUBLIC KEY"`},
+		{"PKCS #12 or DER", string(der), "binary, PKCS #12 or DER; convert it: openssl pkcs12 -in key.pfx -nocerts -nodes -out key.pem, or openssl pkey -inform DER -in key.der -out key.pem"},
+		{"UTF-16", "\xff\xfe-\x00-\x00", "saved as UTF-16; save it as plain text (UTF-8)"},
+	} {
+		got, err := systemuser.ParsePrivateKey([]byte(c.raw))
+		switch {
+		case c.says == "" && (err != nil || !got.Equal(app.Key)):
+			t.Errorf("%s: %v", c.name, err)
+		case c.says != "" && (err == nil || err.Error() != c.says):
+			t.Errorf("%s: %v, want %s", c.name, err, c.says)
+		}
+		t.Logf("| private key: %s | %s |", c.name, cmp.Or(c.says, "taken"))
 	}
 }
 

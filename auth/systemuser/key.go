@@ -26,8 +26,12 @@ func ParsePrivateKey(raw []byte) (*rsa.PrivateKey, error) {
 	switch {
 	case bytes.HasPrefix(raw, []byte("<")):
 		key, err = parseXML(raw)
-	case bytes.HasPrefix(raw, []byte("-----BEGIN")):
+	case bytes.Contains(raw, []byte("-----BEGIN")):
 		key, err = parsePEM(raw)
+	case bytes.HasPrefix(raw, []byte("\xff\xfe")), bytes.HasPrefix(raw, []byte("\xfe\xff")), bytes.HasPrefix(raw, []byte("<\x00")), bytes.HasPrefix(raw, []byte("-\x00")):
+		return nil, errors.New("saved as UTF-16; save it as plain text (UTF-8)")
+	case bytes.HasPrefix(raw, []byte{0x30, 0x82}):
+		return nil, errors.New("binary, PKCS #12 or DER; convert it: openssl pkcs12 -in key.pfx -nocerts -nodes -out key.pem, or openssl pkey -inform DER -in key.der -out key.pem")
 	default:
 		return nil, errors.New("want PEM or <RSAKeyValue> XML")
 	}
@@ -44,9 +48,9 @@ func ParsePrivateKey(raw []byte) (*rsa.PrivateKey, error) {
 }
 
 func parsePEM(raw []byte) (*rsa.PrivateKey, error) {
-	block, _ := pem.Decode(raw)
-	if block == nil {
-		return nil, errors.New("the PEM block is broken")
+	block, err := privateBlock(raw)
+	if err != nil {
+		return nil, err
 	}
 	if key, err := x509.ParsePKCS1PrivateKey(block.Bytes); err == nil {
 		return key, nil
@@ -57,9 +61,36 @@ func parsePEM(raw []byte) (*rsa.PrivateKey, error) {
 	}
 	key, ok := parsed.(*rsa.PrivateKey)
 	if !ok {
-		return nil, errors.New("the private key is not RSA")
+		return nil, errNotRSA
 	}
 	return key, nil
+}
+
+var (
+	errEncrypted = errors.New("the private key is encrypted, and nobody is there to type its password; write it without one: openssl pkey -in encrypted.pem -out key.pem")
+	errNotRSA    = errors.New("the private key is not RSA (EC or another kind), and SuperOffice takes RSA alone; it cannot be converted, so make one and register its public key: openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out key.pem")
+)
+
+// privateBlock returns the block of the private key. What openssl pkcs12 writes before it is skipped: bag attributes,
+// certificates, parameters.
+func privateBlock(raw []byte) (*pem.Block, error) {
+	last := ""
+	for block, rest := pem.Decode(raw); block != nil; block, rest = pem.Decode(rest) {
+		switch last = block.Type; {
+		case block.Type == "ENCRYPTED PRIVATE KEY", block.Headers["DEK-Info"] != "":
+			return nil, errEncrypted
+		case block.Type == "EC PRIVATE KEY", block.Type == "DSA PRIVATE KEY":
+			return nil, errNotRSA
+		case block.Type == "OPENSSH PRIVATE KEY":
+			return nil, errors.New("the private key is in OpenSSH's form; convert it: ssh-keygen -p -m PEM -N '' -f key")
+		case strings.HasSuffix(block.Type, "PRIVATE KEY"):
+			return block, nil
+		}
+	}
+	if last == "" {
+		return nil, errors.New("the PEM block is broken")
+	}
+	return nil, fmt.Errorf("no private key is in it, only %.40q", last)
 }
 
 func parseXML(raw []byte) (*rsa.PrivateKey, error) {

@@ -1,6 +1,6 @@
 // Command caddy is Caddy with the erpsync handler and the SuperOffice sandbox
-// built in. It serves the quick start and the tests; production builds are made
-// with xcaddy and hold the handler alone.
+// built in. It serves the quick start and the tests. With the build tag nosandbox it
+// holds the handler alone, as releases and builds by xcaddy do.
 package main
 
 import (
@@ -8,7 +8,6 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
 	_ "github.com/caddy-erpsync/caddy-erpsync"
-	_ "github.com/caddy-erpsync/caddy-erpsync/internal/demo"
 )
 
 func main() { caddycmd.Main() }

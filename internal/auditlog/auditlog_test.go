@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/caddy-erpsync/caddy-erpsync/internal/command"
 )
 
 func line(ts, id, rest string) string {
@@ -45,7 +47,7 @@ func folder(t *testing.T) string {
 		`{"ts":1795539444,"msg":"erpsync call started","request_id":"three","tenant":"Cust1","operation":"ForceResync"}`+"\n"+
 			"not JSON\n"+`{"ts":1,"msg":"handled request"}`+"\n"+
 			line(`"2026-11-24T16:57:25Z"`, "three", strings.Replace(ok, `"resync_all":false`, `"resync_all":true`, 1))+
-			`{"ts":1795539450,"msg":"erpsync call started","request_id":"killed","tenant":"Cust1","operation":"ForceResync"}`+"\n"+
+			`{"ts":1795539450,"msg":"erpsync call started","request_id":"killed","app":"erp","tenant":"Cust1","principal":"idp#killed","operation":"ForceResync","connection_id":614,"keys":{"count":7,"first":[9001,9002,9003,9004,9005,9006,9007]}}`+"\n"+
 			line("1795539451000", "five", `"tenant":"Cust1","operation":"ForceResync","decision":"refused","reason":"resync_all_denied","status":403`)))
 	return dir
 }
@@ -75,7 +77,7 @@ func TestFilesOfSeveralGatewaysAreReadInTheOrderOfTime(t *testing.T) {
 		}
 		ids = append(ids, l.RequestID)
 	}
-	if got := strings.Join(ids, " "); got != "one two three five" {
+	if got := strings.Join(ids, " "); got != "one two three five killed" {
 		t.Errorf("order: %s", got)
 	}
 	if !strings.Contains(errs, "2 lines are no audit lines") {
@@ -96,7 +98,7 @@ func TestEveryFilterLetsItsOwnThrough(t *testing.T) {
 		"--key 7":                               "three",
 		"--request one":                         "one",
 		"--principal idp#sync":                  "one three",
-		"--since 2026-11-24T16:57:24Z":          "three five",
+		"--since 2026-11-24T16:57:24Z":          "three five killed",
 		"--until 2026-11-24T16:57:23Z":          "one",
 		"--tenant Cust1 --outcome ok --key 230": "one three",
 	} {
@@ -118,6 +120,39 @@ func TestEveryFilterLetsItsOwnThrough(t *testing.T) {
 	}
 }
 
+const jwtRefused = `"client_ip":"10.1.2.3","operation":"ForceResync","decision":"refused","reason":"credential_invalid","cause":"jwt: aud is \"x\", want \"y\"","status":401`
+
+func TestARequestIsToldInWords(t *testing.T) {
+	t.Parallel()
+	dir := folder(t)
+	visit := strings.Replace(line("1795539452", "seven", `"client_ip":"10.1.2.3","endpoint":"/callback","app":"portal","decision":"refused","reason":"credential_invalid","cause":"begun too long ago","status":403`), "erpsync call", "erpsync endpoint refused", 1)
+	if err := os.WriteFile(filepath.Join(dir, "c.log"), []byte(line("1795539452", "six", jwtRefused)+visit), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for id, want := range map[string][]string{
+		"one":    {"asked ForceResync for app erp in Cust1, connection 612, 2 keys", "by idp#sync", "allowed 200 after 1.500 s", "outcome ok"},
+		"two":    {"outcome error ERP?[31m", "to do look into the ERP connection"},
+		"six":    {`refused 401 credential_invalid: The credential did not prove itself.`, `because jwt: aud is "x", want "y"`, "by not named, from 10.1.2.3", "more https://github.com/caddy-erpsync/caddy-erpsync/blob/main/docs/errors.md#credential_invalid"},
+		"seven":  {"asked the endpoint /callback for app portal", "refused 403 credential_invalid", "because begun too long ago"},
+		"killed": {"connection 614, 7 keys", "it may have run"},
+	} {
+		out, _, err := outcomes(t, "--request", id, dir)
+		said := strings.Join(strings.Fields(out), " ")
+		for _, text := range append(want, "request "+id) {
+			if err != nil || !strings.Contains(said, text) {
+				t.Errorf("%s: no %q in\n%s", id, text, out)
+			}
+		}
+		if strings.Count(out, "request ") != 1 || strings.Contains(out, "OPERATION") {
+			t.Errorf("%s: told as\n%s", id, out)
+		}
+		t.Log("\n" + out)
+	}
+	if out, _, err := outcomes(t, "--summary", dir); err != nil || !strings.Contains(out, "5 calls") {
+		t.Errorf("a refused sign-in counts as a call: %v\n%s", err, out)
+	}
+}
+
 func TestTheSummaryCountsAndNamesCallsWithoutAnEnd(t *testing.T) {
 	t.Parallel()
 	out, _, err := outcomes(t, "--summary", folder(t))
@@ -134,10 +169,39 @@ func TestTheSummaryCountsAndNamesCallsWithoutAnEnd(t *testing.T) {
 	}
 }
 
+func TestCallsWithoutAnEndAreFoundByWhatTheirFirstLineSays(t *testing.T) {
+	t.Parallel()
+	dir := folder(t)
+	for _, args := range []string{"", "--outcome unknown", "--key 9006", "--connection 614", "--principal idp#killed", "--app erp --tenant cust1", "--decision allowed", "--since 2026-11-24"} {
+		out, _, err := outcomes(t, append(strings.Fields(args), dir)...)
+		if err != nil || !strings.Contains(out, "unknown") || !strings.Contains(out, "\nno_end: "+noEndMeans+"\n") ||
+			!strings.Contains(strings.Join(strings.Fields(out), " "), "killed: connection 614, keys 9001 9002 9003 9004 9005 and 2 more, for idp#killed, begun 20") {
+			t.Errorf("%s: %s %v", args, out, err)
+		}
+		wide, _, err := outcomes(t, append(strings.Fields(args), "--wide", dir)...)
+		if err != nil || !strings.Contains(wide, "no_end idp#killed\n") {
+			t.Errorf("%s: %s %v", args, wide, err)
+		}
+		raw, _, err := outcomes(t, append(strings.Fields(args), "--json", dir)...)
+		if err != nil || !strings.Contains(raw, `"msg":"erpsync call started","request_id":"killed"`) || strings.Contains(raw, `started","request_id":"three"`) {
+			t.Errorf("%s: %s %v", args, raw, err)
+		}
+	}
+	for _, args := range []string{"--outcome error", "--request one", "--key 386", "--decision refused", "--until 2020-01-01", "--acts"} {
+		if out, _, _ := outcomes(t, append(strings.Fields(args), dir)...); strings.Contains(out, "no_end") {
+			t.Errorf("%s: %s", args, out)
+		}
+	}
+	out, _, err := outcomes(t, "--summary", "--json", dir)
+	if err != nil || !strings.Contains(out, `"principal": "idp#killed",`) || !strings.Contains(out, `"connection_id": 614,`) || !strings.Contains(out, `"keys": 7`) {
+		t.Errorf("%s %v", out, err)
+	}
+}
+
 func TestATableNamesWhatHappened(t *testing.T) {
 	t.Parallel()
 	out, _, err := outcomes(t, folder(t))
-	if err != nil || strings.Count(out, "\n") != 5 || !strings.Contains(out, "ERP?[31m") || !strings.Contains(out, "resync_all_denied") {
+	if err != nil || strings.Count(out, "\n") < 8 || !strings.Contains(out, "ERP?[31m") || !strings.Contains(out, "resync_all_denied") {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
@@ -178,7 +242,7 @@ func FuzzLine(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		if l, err := parse(raw); err == nil {
 			_, _ = (&Filter{Keys: []string{"1"}}).matches(&l)
-			_ = row(&l)
+			_ = layoutOf(l.Act != nil, false).row(&l, command.Colors{})
 		}
 	})
 }

@@ -7,15 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/caddy-erpsync/caddy-erpsync/internal/command"
+	"github.com/caddy-erpsync/caddy-erpsync/outcome"
 )
 
 func init() { command.Add(outcomesCommand) }
@@ -28,7 +27,21 @@ packed with gzip or zstd; - is standard input.
   caddy erpsync outcomes --summary gateway-1/audit.log gateway-2/audit.log
   caddy erpsync outcomes --tenant Cust12345 --key 386 --json /var/log/erpsync | jq .
 
-Calls that resynced everything touched every key and match each --key.`
+Lines are read in the formats json and console of Caddy's logs, bare or as Docker's json-file, CRI
+(Kubernetes), journalctl -o json and -o short, and Compose wrap them:
+
+  journalctl -u caddy -o json | caddy erpsync outcomes --since 24h -
+
+With --request each request is told in words: who asked for what, which check refused it, what to do.
+Refused sign-ins, sessions and approvals are among the lines, and no calls in --summary.
+
+--acts tells what operators did instead: hold, release, revoke, check, tenants import, export and remove.
+
+Calls that were about to be sent and whose end no line tells stand last, as unknown (no_end), with what their first line
+says: they are running still, or their gateway was killed and they may have run.
+
+Calls that resynced everything touched every key and match each --key. It ends with 1 when no
+audit line was found at all.`
 
 // outcomesCommand is `caddy erpsync outcomes`.
 func outcomesCommand() *cobra.Command {
@@ -57,6 +70,7 @@ func outcomesCommand() *cobra.Command {
 			}
 			defer func() { err = errors.Join(err, files.Close()) }()
 			report.json, report.counts, report.out, report.errs = asJSON, asCounts, bufio.NewWriter(cmd.OutOrStdout()), cmd.ErrOrStderr()
+			report.colors = command.ColorsFor(cmd.OutOrStdout())
 			stop := showProgress(cmd.ErrOrStderr(), files)
 			err = report.run(files)
 			stop()
@@ -65,6 +79,7 @@ func outcomesCommand() *cobra.Command {
 			}
 			if err == nil {
 				report.remarks(files)
+				err = nothingRead(files)
 			}
 			return err
 		},
@@ -78,10 +93,12 @@ func outcomesCommand() *cobra.Command {
 	flags.StringSliceVar(&f.Principals, "principal", nil, "calls of these principals, as they stand in the lines")
 	flags.StringSliceVar(&f.Classes, "outcome", nil, "calls with these outcomes")
 	flags.StringSliceVar(&f.Decisions, "decision", nil, "calls that were allowed, or refused")
-	flags.StringSliceVar(&f.RequestIDs, "request", nil, "calls with these request ids")
+	flags.StringSliceVar(&f.RequestIDs, "request", nil, "calls with these request ids, each told in words")
 	flags.Int32SliceVar(&f.Connections, "connection", nil, "calls through these ERP connections")
 	flags.StringSliceVar(&f.Keys, "key", nil, "calls that touched these keys")
 	flags.BoolVar(&asJSON, "json", false, "the lines as they stand in the files; with --summary the summary as JSON")
+	flags.BoolVar(&report.acts, "acts", false, "what operators did, and who they were, in place of calls")
+	flags.BoolVar(&report.wide, "wide", false, "every column in full, wider than 100 characters")
 	flags.BoolVar(&asCounts, "summary", false, "counts by outcome, reason and error code, the slowest calls, calls without an end")
 	return cmd
 }
@@ -91,6 +108,9 @@ type report struct {
 	filter *Filter
 	json   bool
 	counts bool
+	acts   bool
+	wide   bool
+	colors command.Colors
 	out    *bufio.Writer
 	errs   io.Writer
 
@@ -98,86 +118,147 @@ type report struct {
 }
 
 func (r *report) run(files *Files) error {
-	summary, open := newSummary(), make(map[string]unfinished)
-	if !r.json && !r.counts {
-		fmt.Fprintln(r.out, tableHead)
+	summary, open := newSummary(), make(map[string]*Line)
+	if r.acts && r.counts {
+		return errors.New("--acts has no --summary")
+	}
+	layout, colors, accepted := layoutOf(r.acts, r.wide), r.colors, false
+	words := len(r.filter.RequestIDs) > 0 && !r.json && !r.counts && !r.acts && !r.wide
+	if !r.json && !r.counts && !words {
+		fmt.Fprintln(r.out, layout.head())
 	}
 	err := files.Each(func(l *Line) error {
-		yes, unsure := r.filter.matches(l)
+		if r.acts != (l.Act != nil) {
+			return nil
+		}
 		if l.Started {
-			if yes {
-				open[l.RequestID] = unfinished{l.Time, l.RequestID, l.Tenant, l.Operation, l.Node}
-			}
+			begun := *l
+			open[l.RequestID] = &begun
 			return nil
 		}
 		delete(open, l.RequestID)
+		yes, unsure := r.filter.matches(l)
 		if unsure {
 			r.unsure++
 		}
 		switch {
 		case !yes:
+		case r.counts && l.Visit: // no call
+		case words:
+			return l.tell(r.out)
 		case r.counts:
 			summary.add(l)
 		case r.json:
 			_, err := fmt.Fprintf(r.out, "%s\n", l.Raw)
 			return err
 		default:
-			_, err := fmt.Fprintln(r.out, row(l))
+			accepted = accepted || l.Outcome == string(outcome.Accepted)
+			_, err := fmt.Fprintln(r.out, layout.row(l, colors))
 			return err
 		}
 		return nil
 	})
-	if err != nil || !r.counts {
+	if err != nil {
 		return err
 	}
-	summary.Unfinished = slices.SortedFunc(maps.Values(open), func(a, b unfinished) int { return a.Started.Compare(b.Started) })
+	unended := r.unended(open)
+	if words {
+		for _, l := range unended {
+			if err := l.tell(r.out); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if !r.counts {
+		for _, l := range unended {
+			row := string(l.Raw)
+			if !r.json {
+				row = layout.row(l, colors)
+			}
+			fmt.Fprintln(r.out, row)
+		}
+		if accepted {
+			fmt.Fprintf(r.out, "\naccepted: %s\n", outcome.Accepted.Explanation())
+		}
+		if len(unended) > 0 && !r.json {
+			fmt.Fprintf(r.out, "\n%s: %s\n", noEnd, noEndMeans)
+			for _, l := range unended {
+				command.Fprintw(r.out, "  ", "%s", told(l))
+			}
+		}
+		return nil
+	}
+	for _, l := range unended {
+		summary.Unfinished = append(summary.Unfinished, unfinished{
+			Started: l.Time, RequestID: l.RequestID, Tenant: l.Tenant, Operation: l.Operation, Node: l.Node,
+			Principal: l.Principal, ConnectionID: l.ConnectionID, Keys: l.Keys.Count, ResyncAll: l.ResyncAll,
+		})
+	}
 	if r.json {
 		encoder := json.NewEncoder(r.out)
 		encoder.SetIndent("", "  ")
 		return encoder.Encode(summary)
 	}
-	return summary.write(r.out)
+	return summary.write(r.out, r.wide)
+}
+
+const (
+	noEnd      = "no_end"
+	noEndMeans = "running still, or its gateway was killed and it may have run"
+)
+
+// unended returns the wanted ones of the calls that were about to be sent and whose end no file tells, the oldest first. Their
+// outcome is unknown.
+func (r *report) unended(open map[string]*Line) (wanted []*Line) {
+	for _, l := range open {
+		l.Outcome, l.Decision, l.Cause = string(outcome.Unknown), "allowed", noEnd
+		yes, unsure := r.filter.matches(l)
+		if unsure {
+			r.unsure++
+		}
+		if yes {
+			wanted = append(wanted, l)
+		}
+	}
+	slices.SortFunc(wanted, func(a, b *Line) int { return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.RequestID, b.RequestID)) })
+	return wanted
 }
 
 // remarks tells what the lines alone would not.
 func (r *report) remarks(files *Files) {
-	if files.Foreign > 0 {
-		fmt.Fprintf(r.errs, "%d lines are no audit lines and were passed over. Audit lines are read in the format json.\n", files.Foreign)
+	if files.Foreign > 0 && files.Found > 0 {
+		fmt.Fprintf(r.errs, "%s no audit lines and were passed over.\n", are(files.Foreign))
 	}
 	if r.unsure > 0 {
 		fmt.Fprintf(r.errs, "%d more calls may have touched the key: their lines name the first hundred keys alone.\n", r.unsure)
 	}
 }
 
-const tableFormat = "%-19s  %-9s  %-8s  %-24s  %6s  %8s  %-13s  %6s  %9s  %s"
+// nothingRead is an error that says why no audit line was found: an empty answer would pass for a quiet day.
+func nothingRead(files *Files) error {
+	switch {
+	case files.Found > 0:
+		return nil
+	case files.Foreign == 0 && files.Read() == 0:
+		return errors.New("no audit line was read: what was named is empty")
+	case files.Foreign == 0:
+		return errors.New("no audit line was read: no whole line is in what was named")
+	}
+	return fmt.Errorf("no audit line was read: %s none. Name the file to which the logger http.handlers.erpsync.audit writes, in the format json or console", are(files.Foreign))
+}
 
-var tableHead = fmt.Sprintf(tableFormat, "TIME", "TENANT", "APP", "OPERATION", "CONN", "KEYS", "OUTCOME", "STATUS", "DURATION", "DETAIL")
-
-func row(l *Line) string {
-	connection, keys := "-", "-"
-	if l.ConnectionID != nil {
-		connection, keys = fmt.Sprint(*l.ConnectionID), fmt.Sprint(l.Keys.Count)
+func are(n int) string {
+	if n == 1 {
+		return "1 line is"
 	}
-	if l.ResyncAll {
-		keys = "all"
-	}
-	var detail []string
-	for _, part := range []string{l.Reason, l.Cause, l.ErrorCode, l.Principal, l.RequestID} {
-		if part != "" {
-			detail = append(detail, command.Printable(part))
-		}
-	}
-	return fmt.Sprintf(tableFormat, l.Time.Local().Format(time.DateTime), command.Cell(l.Tenant), command.Cell(l.App), command.Cell(l.Operation), connection, keys,
-		cmp.Or(l.Outcome, l.Decision), fmt.Sprint(l.Status), fmt.Sprintf("%.3fs", l.Duration), strings.Join(detail, " "))
+	return fmt.Sprintf("%d lines are", n)
 }
 
 // showProgress tells on a terminal how far long files have been read, until stop is called.
 func showProgress(errs io.Writer, files *Files) (stop func()) {
 	terminal, ok := errs.(*os.File)
-	if !ok || files.Total == 0 {
-		return func() {}
-	}
-	if info, err := terminal.Stat(); err != nil || info.Mode()&os.ModeCharDevice == 0 {
+	if !ok || files.Total == 0 || !command.IsTerminal(errs) {
 		return func() {}
 	}
 	done, gone := make(chan struct{}), make(chan struct{})

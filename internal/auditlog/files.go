@@ -22,8 +22,8 @@ type Files struct {
 	// Total and read count bytes as they lie on the disk.
 	Total int64
 	read  atomic.Int64
-	// Foreign counts lines that are no audit lines.
-	Foreign int
+	// Foreign counts lines that are no audit lines, Found those that are.
+	Foreign, Found int
 
 	sources []*source
 }
@@ -110,7 +110,7 @@ func (f *Files) Close() (err error) {
 func (f *Files) Each(visit func(*Line) error) error {
 	var open merge
 	for _, s := range f.sources {
-		if ok, err := s.next(&f.Foreign); err != nil {
+		if ok, err := f.next(s); err != nil {
 			return err
 		} else if ok {
 			open = append(open, s)
@@ -122,7 +122,7 @@ func (f *Files) Each(visit func(*Line) error) error {
 		if err := visit(&first.line); err != nil {
 			return err
 		}
-		ok, err := first.next(&f.Foreign)
+		ok, err := f.next(first)
 		switch {
 		case err != nil:
 			return err
@@ -137,22 +137,25 @@ func (f *Files) Each(visit func(*Line) error) error {
 
 // source is one file with its next line.
 type source struct {
-	name  string
-	lines *bufio.Scanner
-	close func() error
-	line  Line
+	name      string
+	lines     *bufio.Scanner
+	unwrapper unwrapper
+	close     func() error
+	line      Line
 }
 
-func (s *source) next(foreign *int) (ok bool, err error) {
+// next reads a file up to its next audit line.
+func (f *Files) next(s *source) (ok bool, err error) {
 	for s.lines.Scan() {
-		raw := s.lines.Bytes()
-		if len(raw) == 0 {
+		raw, whole := s.unwrapper.next(s.lines.Bytes())
+		if !whole || len(raw) == 0 {
 			continue
 		}
 		if s.line, err = parse(raw); err == nil {
+			f.Found++
 			return true, nil
 		}
-		*foreign++
+		f.Foreign++
 	}
 	if err := s.lines.Err(); err != nil {
 		return false, fmt.Errorf("%s: %w", s.name, err)

@@ -29,6 +29,16 @@ func (f *Filter) matches(l *Line) (yes, unsure bool) {
 	if !f.Since.IsZero() && l.Time.Before(f.Since) || !f.Until.IsZero() && !l.Time.Before(f.Until) {
 		return false, false
 	}
+	if l.Act != nil && len(f.Tenants) > 0 && l.Tenant == "" { // an import's tenants
+		if !slices.ContainsFunc(l.Act.Tenants.First, func(tenant string) bool {
+			return slices.ContainsFunc(f.Tenants, func(w string) bool { return strings.EqualFold(w, tenant) })
+		}) {
+			return false, l.Act.Tenants.Count > len(l.Act.Tenants.First)
+		}
+		rest := *f
+		rest.Tenants = nil
+		return rest.matches(l)
+	}
 	for _, c := range []struct {
 		wanted []string
 		has    string

@@ -15,6 +15,8 @@ import (
 type Line struct {
 	Time    time.Time
 	Started bool // the call was about to be sent; another line tells its end
+	Act     *Act // what an operator did; nil for a call
+	Visit   bool // a request to an endpoint (sign-in, session, approval) that was refused, and no call
 	Raw     json.RawMessage
 
 	RequestID    string  `json:"request_id"`
@@ -28,6 +30,10 @@ type Line struct {
 	Node         string  `json:"node"`
 	Decision     string  `json:"decision"`
 	Reason       string  `json:"reason"`
+	Check        string  `json:"cause"` // why it was refused
+	Endpoint     string  `json:"endpoint"`
+	ClientIP     string  `json:"client_ip"`
+	Scheme       string  `json:"scheme"`
 	Status       int     `json:"status"`
 	Outcome      string  `json:"outcome"`
 	Cause        string  `json:"outcome_cause"`
@@ -35,15 +41,97 @@ type Line struct {
 	Duration     float64 `json:"duration"` // seconds
 }
 
+// Act is what an operator did over the admin API.
+type Act struct {
+	Act    string `json:"act"`
+	Actor  string `json:"actor"`
+	Proof  string `json:"actor_proof"`
+	User   string `json:"user"`
+	Result string `json:"result"`
+	Cause  string `json:"cause"`
+	Reason string `json:"reason"` // of a hold
+	For    string `json:"for"`
+	All    bool   `json:"all"`
+	// Connection is a hold's; nil: none.
+	Connection *int32 `json:"connection"`
+	// Tenants are those whose system tokens were imported or exported, the first of them by name.
+	Tenants struct {
+		Count int      `json:"count"`
+		First []string `json:"first"`
+	} `json:"tenants"`
+}
+
+// tenants returns the first tenants by name and how many more there are.
+func (a *Act) tenants() string {
+	const named = 3
+	text := strings.Join(a.Tenants.First[:min(len(a.Tenants.First), named)], " ")
+	if more := a.Tenants.Count - named; more > 0 {
+		text += " and " + strconv.Itoa(more) + " more"
+	}
+	return text
+}
+
+// held says what a hold is about beside app and tenant, and why.
+func (a *Act) held() string {
+	var parts []string
+	if a.All {
+		parts = append(parts, "everything")
+	}
+	if a.Connection != nil {
+		parts = append(parts, "connection "+strconv.Itoa(int(*a.Connection)))
+	}
+	if a.For != "" {
+		parts = append(parts, "for "+a.For)
+	}
+	if a.Reason != "" {
+		parts = append(parts, a.Reason)
+	}
+	return strings.Join(parts, ", ")
+}
+
+// parseAct reads the line of an act: app, tenant and node as a call's.
+func parseAct(raw []byte, ts json.RawMessage) (line Line, err error) {
+	var common struct {
+		App    string `json:"app"`
+		Tenant string `json:"tenant"`
+		Node   string `json:"node"`
+	}
+	line.Act = new(Act)
+	if json.Unmarshal(raw, line.Act) != nil || json.Unmarshal(raw, &common) != nil {
+		return line, errNotAudit
+	}
+	line.App, line.Tenant, line.Node, line.Raw = common.App, common.Tenant, common.Node, slices.Clone(raw)
+	line.Time, err = parseTime(ts)
+	return line, err
+}
+
 type keys struct {
 	Count int   `json:"count"`
 	First []any `json:"first"`
 }
 
+// The messages of audit lines.
+const (
+	startedMessage = "erpsync call started"
+	endedMessage   = "erpsync call"
+	actMessage     = "erpsync admin act"
+	visitMessage   = "erpsync endpoint refused"
+)
+
 var errNotAudit = errors.New("not an audit line")
 
-// parse reads a line of Caddy's JSON log format, whichever time format it is set to.
+// parse reads a line of Caddy's JSON or console log format, whichever time format it is set to.
 func parse(raw []byte) (line Line, err error) {
+	if len(raw) > 0 && raw[0] != '{' {
+		inner, ok := behindPrefix(raw)
+		if made, isConsole := console(raw); isConsole {
+			inner, ok = made, true
+		}
+		if !ok {
+			return line, errNotAudit
+		}
+		raw = inner
+	}
 	var head struct {
 		TS  json.RawMessage `json:"ts"`
 		Msg string          `json:"msg"`
@@ -52,9 +140,13 @@ func parse(raw []byte) (line Line, err error) {
 		return line, errNotAudit
 	}
 	switch head.Msg {
-	case "erpsync call":
-	case "erpsync call started":
+	case endedMessage:
+	case startedMessage:
 		line.Started = true
+	case visitMessage:
+		line.Visit = true
+	case actMessage:
+		return parseAct(raw, head.TS)
 	default:
 		return line, errNotAudit
 	}

@@ -44,6 +44,11 @@ type unfinished struct {
 	Tenant    string    `json:"tenant,omitempty"`
 	Operation string    `json:"operation"`
 	Node      string    `json:"node,omitempty"`
+
+	Principal    string `json:"principal,omitempty"`
+	ConnectionID *int32 `json:"connection_id,omitempty"`
+	Keys         int    `json:"keys"`
+	ResyncAll    bool   `json:"resync_all,omitempty"`
 }
 
 func newSummary() *Summary {
@@ -72,7 +77,7 @@ func (s *Summary) add(l *Line) {
 	s.Slowest = s.Slowest[:min(len(s.Slowest), listed)]
 }
 
-func (s *Summary) write(out io.Writer) error {
+func (s *Summary) write(out io.Writer, wide bool) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "%d calls", s.Calls)
 	if s.Calls > 0 {
@@ -89,20 +94,31 @@ func (s *Summary) write(out io.Writer) error {
 	}
 	counts(w, "Refused or failed, by reason", s.Reasons, len(s.Reasons))
 	counts(w, "Error code", s.ErrorCodes, listed)
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	if s.Outcomes[string(outcome.Accepted)] > 0 {
+		fmt.Fprintf(out, "\naccepted: %s\n", outcome.Accepted.Explanation())
+	}
 	if len(s.Slowest) > 0 {
-		fmt.Fprintln(w, "\nSlowest\tTenant\tOperation\tOutcome\tRequest")
+		fmt.Fprintln(out)
+		table := command.Table{Wide: wide, Columns: []command.Column{{Head: "Slowest"}, {Head: "Tenant", Least: 10}, {Head: "Operation", Least: 16}, {Head: "Outcome", Least: 13}, {Head: "Request"}}}
 		for _, c := range s.Slowest {
-			fmt.Fprintf(w, "%.3fs\t%s\t%s\t%s\t%s\n", c.Seconds, command.Cell(c.Tenant), c.Operation, c.Outcome, c.RequestID)
+			table.Row(fmt.Sprintf("%.3fs", c.Seconds), c.Tenant, c.Operation, c.Outcome, c.RequestID)
+		}
+		if err := table.Write(out); err != nil {
+			return err
 		}
 	}
-	if len(s.Unfinished) > 0 {
-		fmt.Fprintln(w, "\nNo end told (running still, or the gateway was killed and they may have run)")
-		fmt.Fprintln(w, "Started\tTenant\tOperation\tRequest")
-		for _, c := range s.Unfinished {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", c.Started.Format(time.DateTime), command.Cell(c.Tenant), c.Operation, c.RequestID)
-		}
+	if len(s.Unfinished) == 0 {
+		return nil
 	}
-	return w.Flush()
+	fmt.Fprintln(out, "\nNo end told (running still, or the gateway was killed and they may have run)")
+	table := command.Table{Wide: wide, Columns: []command.Column{{Head: "Started"}, {Head: "Tenant", Least: 10}, {Head: "Operation", Least: 16}, {Head: "Request"}}}
+	for _, c := range s.Unfinished {
+		table.Row(c.Started.Format(time.DateTime), c.Tenant, c.Operation, c.RequestID)
+	}
+	return table.Write(out)
 }
 
 // counts writes what is counted, the most frequent first.

@@ -3,9 +3,13 @@
 package demo
 
 import (
+	"fmt"
+	"strings"
+
 	"github.com/spf13/cobra"
 
 	"github.com/caddy-erpsync/caddy-erpsync/internal/command"
+	"github.com/caddy-erpsync/caddy-erpsync/sandbox"
 )
 
 func init() {
@@ -24,14 +28,37 @@ func demoCommand() *cobra.Command {
 }
 
 func sandboxCommand() *cobra.Command {
-	var listen, dir string
+	var options sandboxOptions
 	cmd := &cobra.Command{
-		Use: "sandbox", Short: "Run the SuperOffice sandbox that Caddyfile.example expects", Args: cobra.NoArgs, SilenceUsage: true,
+		Use: "sandbox", Short: "Run a SuperOffice sandbox that fails on demand", Args: cobra.NoArgs, SilenceUsage: true,
+		Long: "Runs a stand-in for SuperOffice on loopback, Online and (with --onsite) onsite, prints how to start a gateway before it and one call, and keeps its\n" +
+			"secrets over a restart. It is told how to behave by --behaviour and --control, and while it runs by POST " + sandbox.ControlPath + ".\n\n" + switchHelp(),
+		Example: "  caddy erpsync sandbox --behaviour fault=401 --behaviour fault_times=1\n" +
+			`  caddy erpsync sandbox --control '{"actions":[{"do":"withdraw_consent","app":"erp","tenant":"Cust12345"}]}'`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runSandbox(cmd.Context(), cmd.OutOrStdout(), listen, dir)
+			return runSandbox(cmd.Context(), cmd.OutOrStdout(), options)
 		},
 	}
-	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:8088", "where to listen; loopback only")
-	cmd.Flags().StringVar(&dir, "secrets", "sandbox-secrets", "the folder that the sandbox's secrets are written to")
+	flags := cmd.Flags()
+	flags.StringVar(&options.listen, "listen", defaultListen, "where to listen; loopback only")
+	flags.StringVar(&options.secrets, "secrets", defaultSecrets, "the folder that holds the sandbox's secrets")
+	flags.StringVar(&options.onsite, "onsite", "", "serve an onsite installation too, below this directory, such as /crm7")
+	flags.StringArrayVar(&options.behaviours, "behaviour", nil, "set a switch, name=value; may be repeated")
+	flags.StringVar(&options.control, "control", "", "carry an order out at the start, in the JSON of the control endpoint")
+	flags.IntVar(&options.tenants, "tenants", 0, "add that many tenants, Cust20001 and on")
 	return cmd
+}
+
+// switchHelp lists every switch with its values, the default first.
+func switchHelp() string {
+	var b strings.Builder
+	b.WriteString("Switches (docs/sandbox.md says what each does):\n")
+	for _, info := range sandbox.AllSwitches() {
+		values := strings.Join(info.Values, " ")
+		if values == "" {
+			values = strings.TrimSpace(info.Default + " (" + info.Kind + ")")
+		}
+		fmt.Fprintf(&b, "  %-24s %s\n", info.Name, values)
+	}
+	return b.String()
 }

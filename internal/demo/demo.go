@@ -19,11 +19,15 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 
+	"github.com/caddy-erpsync/caddy-erpsync/docs/examples/page"
 	"github.com/caddy-erpsync/caddy-erpsync/sandbox"
 )
 
 // seedBody is the sample request of SuperOffice's own page on ForceResync.
 const seedBody = `{"ErpConnectionId":612,"InternalKeyIds":[386,230]}`
+
+// pagePath is the page with the sample request in its form.
+const pagePath = "/?tenant=Cust12345&connection=612&keys=386,230"
 
 const path = "/Cust12345/api/v1/Agents/ErpSync/ForceResync"
 
@@ -34,12 +38,19 @@ func runDemo(ctx context.Context, out io.Writer, once bool) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	so, provider, stop, err := startSandbox("127.0.0.1:0")
+	so, stop, err := startSandbox("127.0.0.1:0")
 	if err != nil {
 		return err
 	}
 	defer stop()
+	provider, err := NewProvider()
+	if err != nil {
+		return err
+	}
 	if err := WriteSecrets(dir, so, provider); err != nil {
+		return err
+	}
+	if err := os.CopyFS(filepath.Join(dir, "page"), page.Files); err != nil {
 		return err
 	}
 	site, err := startGateway(dir, so.Base())
@@ -57,7 +68,8 @@ func runDemo(ctx context.Context, out io.Writer, once bool) error {
 		return nil
 	}
 	user := so.User("Cust12345", "tove")
-	fmt.Fprintf(out, "\nBoth stay up until Ctrl-C. Sign in yourself at %s/erpsync/sign-in\nas %s with the password %s.\n", site, user.UPN, user.Password)
+	fmt.Fprintf(out, "\nBoth stay up until Ctrl-C. Now you, in a browser:\n\n   %s%s\n\nSign in as %s with the password %s.\n"+
+		"Connection 613 fails, 614 is paused. The page is docs/examples/page, to be copied.\n", site, pagePath, user.UPN, user.Password)
 	ctx, cancel := signal.NotifyContext(ctx, os.Interrupt)
 	defer cancel()
 	<-ctx.Done()
@@ -115,6 +127,16 @@ func startGateway(dir, environment string) (string, error) {
 			app erp
 			tenant claim tenant
 		}
+	}
+	header {
+		Content-Security-Policy "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+		X-Content-Type-Options nosniff
+		Referrer-Policy no-referrer
+	}
+	@page path / /index.html /page.css /page.js
+	handle @page {
+		root %[1]s/page
+		file_server
 	}
 	error 404
 }

@@ -1,12 +1,8 @@
 package demo
 
 import (
+	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,117 +11,176 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
 	"time"
-
-	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/caddy-erpsync/caddy-erpsync/sandbox"
 )
 
-// Issuer is the identity provider that the sandbox's service tokens name.
-const Issuer = "https://idp.example"
+// The defaults are those that Caddyfile.example expects.
+const (
+	defaultListen  = "127.0.0.1:8088"
+	defaultSecrets = "sandbox-secrets"
+	// savedFile holds all secrets of the sandbox between two runs.
+	savedFile = "sandbox.json"
+	// providerFile holds the key of the identity provider of the sandbox's services.
+	providerFile = "provider.key"
+)
 
-// Provider stands for a partner's identity provider: it signs service tokens.
-type Provider struct{ key *ecdsa.PrivateKey }
-
-// NewProvider makes a provider with a key of its own.
-func NewProvider() (*Provider, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	return &Provider{key}, err
+// sandboxOptions are those of caddy erpsync sandbox.
+type sandboxOptions struct {
+	listen, secrets, onsite, control string
+	behaviours                       []string // name=value
+	tenants                          int
 }
 
-// JWKS is its public key as a set.
-func (p *Provider) JWKS() []byte {
-	point, err := p.key.PublicKey.Bytes()
-	if err != nil {
-		panic(err) // never for a key that was generated
-	}
-	text := base64.RawURLEncoding.EncodeToString
-	raw, err := json.Marshal(map[string]any{"keys": []map[string]string{{
-		"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": "1", "x": text(point[1:33]), "y": text(point[33:]),
-	}}})
-	if err != nil {
-		panic(err)
-	}
-	return raw
+// runningSandbox is a sandbox behind a listener whose secrets are in a folder.
+type runningSandbox struct {
+	*sandbox.Sandbox
+	provider *Provider
+	dir      string
+	stop     func()
+
+	mu    sync.Mutex
+	saved []byte
 }
 
-// Token is a service's token for a tenant.
-func (p *Provider) Token(tenant string, lifetime time.Duration) string {
-	now := time.Now()
-	token := jwt.NewWithClaims(jwt.SigningMethodES256, jwt.MapClaims{
-		"iss": Issuer, "aud": "erpsync", "sub": "nightly-sync", "iat": now.Unix(), "exp": now.Add(lifetime).Unix(), "tenant": tenant,
-	})
-	token.Header["kid"] = "1"
-	signed, err := token.SignedString(p.key)
-	if err != nil {
-		panic(err)
-	}
-	return signed
-}
-
-// WriteSecrets writes what Caddyfile.example reads: the apps' secrets, the
-// tenants file and the provider's keys, readable by the user alone.
-func WriteSecrets(dir string, so *sandbox.Sandbox, provider *Provider) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	portal, erp, quote := so.App("portal"), so.App("erp"), so.App("quote")
-	var tenants []map[string]any
-	for _, tenant := range so.Tenants() {
-		tenants = append(tenants, map[string]any{"tenant": tenant, "name": "Sandbox " + tenant, "system_token": so.SystemToken("erp", tenant)})
-	}
-	file, err := json.MarshalIndent(map[string]any{"tenants": tenants}, "", "\t")
+func runSandbox(ctx context.Context, out io.Writer, options sandboxOptions) error {
+	ctx, cancel := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer cancel()
+	so, err := openSandbox(ctx, options)
 	if err != nil {
 		return err
 	}
-	for name, content := range map[string][]byte{
-		"portal.client_id": []byte(portal.ClientID), "portal.client_secret": []byte(portal.ClientSecret),
-		"erp.client_id": []byte(erp.ClientID), "erp.client_secret": []byte(erp.ClientSecret), "erp.private_key": erp.KeyXML(),
-		"quote.client_id": []byte(quote.ClientID), "quote.client_secret": []byte(quote.ClientSecret), "quote.private_key": quote.KeyPEM(),
-		"tenants.json": file, "jwks.json": provider.JWKS(),
-	} {
-		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
-			return err
+	defer so.stop()
+	so.introduce(out, options)
+	<-ctx.Done()
+	return so.save()
+}
+
+// openSandbox starts a sandbox that takes over what an earlier one left in the folder.
+func openSandbox(ctx context.Context, o sandboxOptions) (*runningSandbox, error) {
+	host, _, err := net.SplitHostPort(o.listen)
+	if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsLoopback() {
+		return nil, fmt.Errorf("--listen %s: the sandbox is for loopback alone, for example %s", o.listen, defaultListen)
+	}
+	var switches sandbox.Switches
+	for _, behaviour := range o.behaviours {
+		name, value, ok := strings.Cut(behaviour, "=")
+		if !ok {
+			return nil, fmt.Errorf("--behaviour %s: must be name=value, for example fault=401", behaviour)
+		}
+		if err := switches.Set(name, value); err != nil {
+			return nil, fmt.Errorf("--behaviour %s: %w", behaviour, err)
 		}
 	}
-	return nil
+	if o.onsite != "" && !regexp.MustCompile(`^(/[A-Za-z0-9_-]+)+$`).MatchString(o.onsite) {
+		return nil, fmt.Errorf("--onsite %s: must be a directory, for example /crm7", o.onsite)
+	}
+	if err := os.MkdirAll(o.secrets, 0o700); err != nil {
+		return nil, err
+	}
+	all := []sandbox.Option{sandbox.WithSwitches(switches), sandbox.WithOnsite(o.onsite), sandbox.WithTenants(o.tenants)}
+	raw, err := os.ReadFile(filepath.Join(o.secrets, savedFile))
+	switch {
+	case err == nil:
+		all = append(all, sandbox.WithSaved(raw))
+	case !errors.Is(err, os.ErrNotExist):
+		return nil, err
+	}
+	provider, err := openProvider(filepath.Join(o.secrets, providerFile))
+	if err != nil {
+		return nil, err
+	}
+	so, stop, err := startSandbox(o.listen, all...)
+	if err != nil {
+		if raw != nil {
+			err = fmt.Errorf("%w; to begin with new secrets, delete %s", err, filepath.Join(o.secrets, savedFile))
+		}
+		return nil, err
+	}
+	running := &runningSandbox{Sandbox: so, provider: provider, dir: o.secrets, stop: stop}
+	if o.control != "" {
+		if _, err := so.Control(ctx, []byte(o.control)); err != nil {
+			stop()
+			return nil, fmt.Errorf("--control: %w", err)
+		}
+	}
+	if err := running.save(); err != nil {
+		stop()
+		return nil, err
+	}
+	// What is out has to survive a kill as well, so it is written before it leaves.
+	so.OnChange(func() {
+		if err := running.save(); err != nil {
+			fmt.Fprintln(os.Stderr, "sandbox: secrets not saved:", err)
+		}
+	})
+	return running, nil
 }
 
-func runSandbox(ctx context.Context, out io.Writer, listen, dir string) error {
-	host, _, err := net.SplitHostPort(listen)
-	if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsLoopback() {
-		return fmt.Errorf("--listen %s: the sandbox is for loopback alone, for example 127.0.0.1:8088", listen)
+func openProvider(file string) (*Provider, error) {
+	raw, err := os.ReadFile(filepath.Clean(file))
+	if err == nil {
+		provider, err := ParseProvider(raw)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w; to begin with a new one, delete the file", file, err)
+		}
+		return provider, nil
 	}
-	so, provider, stop, err := startSandbox(listen)
-	if err != nil {
-		return err
-	}
-	defer stop()
-	if err := WriteSecrets(dir, so, provider); err != nil {
-		return err
-	}
-	user := so.User("Cust12345", "tove")
-	fmt.Fprintf(out, "The sandbox is SuperOffice at %s; its secrets are in %s.\n", so.Base(), dir)
-	fmt.Fprintf(out, "Sign in as %s with the password %s, or call with this service token (24 h):\n%s\n", user.UPN, user.Password, provider.Token("Cust12345", 24*time.Hour))
-	ctx, cancel := signal.NotifyContext(ctx, os.Interrupt)
-	defer cancel()
-	<-ctx.Done()
-	return nil
-}
-
-func startSandbox(listen string) (*sandbox.Sandbox, *Provider, func(), error) {
-	listener, err := net.Listen("tcp", listen)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	so, err := sandbox.New("http://" + listener.Addr().String())
-	if err != nil {
-		return nil, nil, nil, err
+	if !errors.Is(err, os.ErrNotExist) {
+		return nil, err
 	}
 	provider, err := NewProvider()
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, err
+	}
+	return provider, writeFile(file, provider.KeyPEM())
+}
+
+// save writes the sandbox's secrets if they have changed.
+func (s *runningSandbox) save() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	saved, err := s.Save()
+	if err != nil || bytes.Equal(saved, s.saved) {
+		return err
+	}
+	if err := writeFile(filepath.Join(s.dir, savedFile), saved); err != nil {
+		return err
+	}
+	if err := WriteSecrets(s.dir, s.Sandbox, s.provider); err != nil {
+		return err
+	}
+	if s.saved == nil {
+		if err := writeFile(filepath.Join(s.dir, "service.token"), []byte(s.provider.Token("Cust12345", 24*time.Hour)+"\n")); err != nil {
+			return err
+		}
+	}
+	s.saved = saved
+	return nil
+}
+
+// writeFile replaces a file as a whole, so that nobody reads half of it.
+func writeFile(file string, content []byte) error {
+	if err := os.WriteFile(file+".new", content, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(file+".new", file)
+}
+
+func startSandbox(listen string, options ...sandbox.Option) (*sandbox.Sandbox, func(), error) {
+	listener, err := net.Listen("tcp", listen)
+	if err != nil {
+		return nil, nil, err
+	}
+	so, err := sandbox.New("http://"+listener.Addr().String(), options...)
+	if err != nil {
+		_ = listener.Close()
+		return nil, nil, err
 	}
 	server := &http.Server{Handler: so, ReadHeaderTimeout: 10 * time.Second}
 	go func() {
@@ -133,5 +188,5 @@ func startSandbox(listen string) (*sandbox.Sandbox, *Provider, func(), error) {
 			fmt.Fprintln(os.Stderr, "sandbox:", err)
 		}
 	}()
-	return so, provider, func() { _ = server.Close() }, nil
+	return so, func() { _ = server.Close() }, nil
 }

@@ -25,7 +25,11 @@ func SignIn(ctx context.Context, site string, so *sandbox.Sandbox, tenant, name 
 		return nil, "", err
 	}
 	client := &http.Client{Jar: jar, Timeout: 30 * time.Second}
-	form, err := fetch(ctx, client, http.MethodGet, site+"/erpsync/sign-in?return=/erpsync/session&tenant="+tenant, nil)
+	at, err := url.Parse(site)
+	if err != nil {
+		return nil, "", err
+	}
+	form, err := fetch(ctx, client, http.MethodGet, site+"/erpsync/sign-in?return="+at.Path+"/erpsync/session&tenant="+tenant, nil)
 	if err != nil {
 		return nil, "", err
 	}
@@ -60,7 +64,7 @@ func ApproveAs(ctx context.Context, link string, so *sandbox.Sandbox, tenant, na
 		return 0, "", err
 	}
 	client := &http.Client{Jar: jar, Timeout: 30 * time.Second}
-	status, body, err := visit(ctx, client, http.MethodGet, link, nil)
+	status, body, err := visit(ctx, client, http.MethodGet, link, nil, acceptPage)
 	user := so.User(tenant, name)
 	for _, action := range []string{"sign-in", "approve"} {
 		found := attemptField.FindSubmatch(body)
@@ -69,20 +73,26 @@ func ApproveAs(ctx context.Context, link string, so *sandbox.Sandbox, tenant, na
 		}
 		status, body, err = visit(ctx, client, http.MethodPost, so.Base()+"/login/"+tenant+"/oauth/authorize", url.Values{
 			"attempt": {string(found[1])}, "username": {user.UPN}, "password": {user.Password}, "action": {action},
-		})
+		}, acceptPage)
 	}
 	return status, string(body), err
 }
 
 func fetch(ctx context.Context, client *http.Client, method, target string, form url.Values) ([]byte, error) {
-	_, body, err := visit(ctx, client, method, target, form)
+	_, body, err := visit(ctx, client, method, target, form, "")
 	return body, err
 }
 
-func visit(ctx context.Context, client *http.Client, method, target string, form url.Values) (int, []byte, error) {
+// acceptPage is what a browser accepts when a person goes somewhere.
+const acceptPage = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+
+func visit(ctx context.Context, client *http.Client, method, target string, form url.Values, accept string) (int, []byte, error) {
 	req, err := http.NewRequestWithContext(ctx, method, target, strings.NewReader(form.Encode()))
 	if err != nil {
 		return 0, nil, err
+	}
+	if accept != "" {
+		req.Header.Set("Accept", accept)
 	}
 	if form != nil {
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")

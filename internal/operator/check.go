@@ -5,14 +5,15 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
+	"strings"
 	"sync"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/caddy-erpsync/caddy-erpsync/gateway/report"
 	"github.com/caddy-erpsync/caddy-erpsync/internal/command"
+	"github.com/caddy-erpsync/caddy-erpsync/superoffice"
 )
 
 const checkHelp = `Tries out whether an app can really do its work in a tenant, step by step, through a
@@ -29,15 +30,15 @@ when the gateway cannot be asked. A check of a tenant mints a ticket and sends u
 
 func checkCommand() *cobra.Command {
 	var gateway gateway
-	var asJSON, all bool
+	var asJSON, all, wide bool
 	var environment string
 	var atOnce int
 	cmd := &cobra.Command{
 		Use: "check <app> [<tenant>...]", Short: "Try out whether an app can do its work in a tenant", Long: checkHelp, Args: cobra.MinimumNArgs(1), SilenceUsage: true,
 		RunE: run(func(cmd *cobra.Command, args []string) error {
 			app, tenants := args[0], args[1:]
-			if all && len(tenants) > 0 {
-				return errors.New("either tenants or --all")
+			if err := checkArguments(app, tenants, all); err != nil {
+				return err
 			}
 			if atOnce < 1 || atOnce > 32 {
 				return errors.New("--at-once: want 1 to 32")
@@ -55,7 +56,7 @@ func checkCommand() *cobra.Command {
 			if len(checks) == 1 && err != nil {
 				return err
 			}
-			failed, printErr := printChecks(cmd.OutOrStdout(), checks, asJSON, time.Since(began))
+			failed, printErr := printChecks(cmd.OutOrStdout(), checks, asJSON, wide, time.Since(began))
 			switch {
 			case err != nil || printErr != nil:
 				return errors.Join(err, printErr)
@@ -69,18 +70,41 @@ func checkCommand() *cobra.Command {
 	flags.BoolVar(&asJSON, "json", false, "as JSON, a list of checks")
 	flags.BoolVar(&all, "all", false, "every tenant that the app is granted in, but for suspended ones")
 	flags.IntVar(&atOnce, "at-once", 4, "with several tenants, how many at a time")
+	wideFlag(flags, &wide)
 	environmentFlag(flags, &environment)
 	gateway.flags(flags)
 	return cmd
 }
 
+// checkArguments refuses what cannot be meant before anything is asked: a check mints tickets.
+func checkArguments(app string, tenants []string, all bool) error {
+	if _, isTenant := superoffice.ParseTenant(app); isTenant {
+		return fmt.Errorf("argument %q: the app comes first: caddy erpsync check <app> %s", app, app)
+	}
+	if all && len(tenants) > 0 {
+		return fmt.Errorf("argument %q: name tenants or write --all, not both", tenants[0])
+	}
+	seen := make(map[superoffice.Tenant]bool)
+	for _, name := range tenants {
+		tenant, ok := superoffice.ParseTenant(name)
+		switch {
+		case !ok:
+			return fmt.Errorf("argument %q: want a tenant of the form Cust12345", name)
+		case seen[tenant]:
+			return fmt.Errorf("argument %q: named twice", name)
+		}
+		seen[tenant] = true
+	}
+	return nil
+}
+
 // tenantsOf lists the tenants that the app is granted in.
 func (g *gateway) tenantsOf(cmd *cobra.Command, app, environment string) (tenants []string, err error) {
-	var found Tenants
-	if err := g.ask(cmd.Context(), http.MethodGet, TenantsPath+ofApp(app, environment), nil, &found); err != nil {
+	var found report.Tenants
+	if err := g.ask(cmd.Context(), http.MethodGet, report.TenantsPath+ofApp(app, environment), nil, &found); err != nil {
 		return nil, err
 	}
-	found.remark(cmd)
+	printRemark(cmd, found)
 	for _, t := range found.Tenants {
 		if t.Granted && !t.Suspended {
 			tenants = append(tenants, t.Tenant)
@@ -94,8 +118,8 @@ func (g *gateway) tenantsOf(cmd *cobra.Command, app, environment string) (tenant
 
 // checkAll checks tenants, several at a time, and gives the checks in the order of the tenants; one that could not
 // be made has an Error. What has been checked is told on a terminal.
-func (g *gateway) checkAll(cmd *cobra.Command, app, environment string, tenants []string, atOnce int) ([]Check, error) {
-	checks, errs := make([]Check, len(tenants)), make([]error, len(tenants))
+func (g *gateway) checkAll(cmd *cobra.Command, app, environment string, tenants []string, atOnce int) ([]report.Check, error) {
+	checks, errs := make([]report.Check, len(tenants)), make([]error, len(tenants))
 	progress := newProgress(cmd.ErrOrStderr(), len(tenants))
 	defer progress.end()
 	next := make(chan int)
@@ -103,9 +127,9 @@ func (g *gateway) checkAll(cmd *cobra.Command, app, environment string, tenants 
 	for range min(atOnce, len(tenants)) {
 		group.Go(func() {
 			for i := range next {
-				errs[i] = g.ask(cmd.Context(), http.MethodPost, CheckPath, CheckRequest{app, tenants[i], environment}, &checks[i])
+				errs[i] = g.ask(cmd.Context(), http.MethodPost, report.CheckPath, report.CheckRequest{App: app, Tenant: tenants[i], Environment: environment}, &checks[i])
 				if errs[i] != nil {
-					checks[i] = Check{App: app, Tenant: tenants[i], Error: errs[i].Error()}
+					checks[i] = report.Check{App: app, Tenant: tenants[i], Error: errs[i].Error()}
 				}
 				progress.done(errs[i] == nil && checks[i].OK)
 			}
@@ -132,10 +156,8 @@ type progress struct {
 }
 
 func newProgress(out io.Writer, of int) *progress {
-	if terminal, ok := out.(*os.File); ok && of > 1 {
-		if info, err := terminal.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
-			return &progress{out: out, of: of}
-		}
+	if of > 1 && command.IsTerminal(out) {
+		return &progress{out: out, of: of}
 	}
 	return &progress{of: of}
 }
@@ -159,7 +181,7 @@ func (p *progress) end() {
 }
 
 // printChecks writes one check step by step, several a line each with what failed beneath.
-func printChecks(out io.Writer, checks []Check, asJSON bool, took time.Duration) (failed int, err error) {
+func printChecks(out io.Writer, checks []report.Check, asJSON, wide bool, took time.Duration) (failed int, err error) {
 	calls, unmade := 0, 0
 	for _, c := range checks {
 		calls += c.Calls
@@ -174,40 +196,41 @@ func printChecks(out io.Writer, checks []Check, asJSON bool, took time.Duration)
 		return failed, printJSON(out, checks)
 	}
 	if len(checks) == 1 {
-		return failed, checks[0].steps(out)
+		return failed, printSteps(out, checks[0])
 	}
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "TENANT\tNAME\tRESULT\tTIME\tFOUND")
+	table := &command.Table{Wide: wide, Colors: command.ColorsFor(out), Columns: []command.Column{{Head: "TENANT"}, {Head: "NAME", Least: 12}, {Head: "RESULT"}, {Head: "TIME"}, {Head: "FOUND", Least: 20}}}
 	for _, c := range checks {
-		result, last := "ok", c.last()
+		result, color, last := "ok", command.Good, lastStep(c)
 		switch {
 		case c.Error != "":
-			result = "not checked"
+			result, color = "not checked", command.Warning
 		case !c.OK:
-			result = last.Name + " failed"
+			result, color = last.Name+" failed", command.Bad
 		}
 		seconds := 0.0
 		for _, s := range c.Steps {
 			seconds += s.Seconds
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%.3fs\t%s\n", command.Cell(c.Tenant), command.Cell(c.Name), result, seconds, command.Cell(last.Found))
+		table.Colored(map[string]command.Color{"RESULT": color}, c.Tenant, c.Name, result, fmt.Sprintf("%.3fs", seconds), last.Found)
 	}
-	if err := w.Flush(); err != nil {
+	if err := table.Write(out); err != nil {
 		return failed, err
 	}
 	for _, c := range checks {
-		if last := c.last(); !c.OK && c.Error == "" {
-			fmt.Fprintf(out, "\n%s: %s\n  %s\n", command.Cell(c.Tenant), command.Printable(last.Found), command.Printable(last.Remedy))
+		if last := lastStep(c); !c.OK && c.Error == "" {
+			fmt.Fprintln(out)
+			command.Fprintw(out, "", "%s: %s", c.Tenant, last.Found)
+			command.Fprintw(out, "  ", "%s", last.Remedy)
 		}
 	}
 	fmt.Fprintf(out, "\n%s in %.1fs with %s to SuperOffice: %d well, %d failed%s\n", count(len(checks), "tenant"), took.Seconds(), count(calls, "request"), len(checks)-failed, failed-unmade, notChecked(unmade))
 	return failed, nil
 }
 
-// last is where a check ended.
-func (c Check) last() Step {
+// lastStep returns where a check ended.
+func lastStep(c report.Check) report.Step {
 	if len(c.Steps) == 0 {
-		return Step{Found: c.Error}
+		return report.Step{Found: c.Error}
 	}
 	return c.Steps[len(c.Steps)-1]
 }
@@ -219,21 +242,23 @@ func notChecked(n int) string {
 	return fmt.Sprintf(", %d not checked", n)
 }
 
-func (c Check) steps(out io.Writer) error {
-	fmt.Fprintf(out, "%s in %s (%s)\n", c.App, command.Cell(c.Tenant+" "+c.Name), c.Environment)
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+func printSteps(out io.Writer, c report.Check) error {
+	command.Fprintw(out, "", "%s in %s (%s)", c.App, c.Tenant+" "+c.Name, c.Environment)
+	colors := command.ColorsFor(out)
+	const text = 32 // where it begins: behind the mark, the name and the time
 	for _, s := range c.Steps {
-		mark := "ok"
+		mark, color := "ok", command.Good
 		switch {
 		case s.Skipped:
-			mark = "-"
+			mark, color = "-", command.Plain
 		case !s.OK:
-			mark = "FAILED"
+			mark, color = "FAILED", command.Bad
 		}
-		fmt.Fprintf(w, "  %s\t%s\t%.3fs\t%s\n", mark, s.Name, s.Seconds, command.Printable(s.Found))
+		indentation := strings.Repeat(" ", text)
+		fmt.Fprintf(out, "  %s%-12s  %7.3fs  %s\n", colors.Paint(color, fmt.Sprintf("%-7s", mark)), s.Name, s.Seconds, strings.TrimLeft(command.Wrap(s.Found, indentation), " "))
 		if s.Remedy != "" {
-			fmt.Fprintf(w, "  \t\t\t%s\n", command.Printable(s.Remedy))
+			fmt.Fprintln(out, command.Wrap(s.Remedy, indentation))
 		}
 	}
-	return w.Flush()
+	return nil
 }

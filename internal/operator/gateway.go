@@ -1,3 +1,5 @@
+// Package operator holds the commands with which an operator looks after a running gateway over its
+// admin API.
 package operator
 
 import (
@@ -7,6 +9,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"net/http"
+	"os"
 
 	"github.com/caddyserver/caddy/v2"
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
@@ -19,28 +24,46 @@ import (
 func init() {
 	command.Add(statusCommand)
 	command.Add(checkCommand)
+	command.Add(probeCommand)
 	command.Add(tenantsCommand)
 	command.Add(revokeCommand)
+	command.Add(forgetCommand)
+	command.Add(holdCommand)
+	command.Add(releaseCommand)
 }
 
 // maxAnswer bounds what a gateway may answer: ten thousand tenants fit.
 const maxAnswer = 64 << 20
 
 // gateway is the running Caddy that a command asks.
-type gateway struct{ address string }
+type gateway struct{ named string }
 
 func (g *gateway) flags(flags *pflag.FlagSet) {
-	flags.StringVar(&g.address, "address", caddy.DefaultAdminListen, "the gateway's admin endpoint, as the global option admin names it, such as unix//run/caddy/admin.sock; CADDY_ADMIN sets it too")
+	flags.StringVar(&g.named, "address", "", "the gateway's socket as operators or admin names it, such as unix//run/caddy/erpsync.sock or localhost:2019. "+
+		"Otherwise erpsync.sock in the folder ERPSYNC_RUN, CADDY_ADMIN, "+defaultSocket+" if there is one, or "+caddy.DefaultAdminListen)
 }
+
+// address returns where the gateway is asked.
+func (g *gateway) address() string { return addressOf(g.named, os.Getenv, exists) }
 
 // environmentFlag says which app of a name is meant.
 func environmentFlag(flags *pflag.FlagSet, environment *string) {
 	flags.StringVar(environment, "environment", "", "where the app stands in several environments: online, stage, sod, or a base URL or upstream as configured")
 }
 
+// wideFlag has a table show everything.
+func wideFlag(flags *pflag.FlagSet, wide *bool) {
+	flags.BoolVar(wide, "wide", false, "tables with every column in full, wider than 100 characters")
+}
+
 // ask sends in, nil for nothing, and reads the answer into out. An error says what the gateway said.
-func (g *gateway) ask(_ context.Context, method, uri string, in, out any) error {
-	var body io.Reader
+func (g *gateway) ask(ctx context.Context, method, uri string, in, out any) error {
+	address := g.address()
+	place, err := parsePlace(address)
+	if err != nil {
+		return err
+	}
+	var body io.Reader = http.NoBody
 	if in != nil {
 		raw, err := json.Marshal(in)
 		if err != nil {
@@ -48,17 +71,34 @@ func (g *gateway) ask(_ context.Context, method, uri string, in, out any) error 
 		}
 		body = bytes.NewReader(raw)
 	}
-	resp, err := caddycmd.AdminAPIRequest(g.address, method, uri, nil, body)
+	req, err := http.NewRequestWithContext(ctx, method, place.origin+uri, body)
 	if err != nil {
-		return fmt.Errorf("the gateway at %s: %w", g.address, err)
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	if place.network == "tcp" {
+		req.Header.Set("Origin", place.origin) // Caddy's admin endpoint asks for it
+	}
+	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, place.network, place.at)
+	}}
+	resp, err := (&http.Client{Transport: transport}).Do(req)
+	if err != nil {
+		return place.unreachable(err)
 	}
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
 		return err
 	}
-	if json.Unmarshal(answer, out) != nil {
-		return fmt.Errorf("what listens at %s does not answer as a gateway with erpsync", g.address)
+	if resp.StatusCode != http.StatusOK {
+		var problem struct{ Error string }
+		if json.Unmarshal(answer, &problem) == nil && problem.Error != "" {
+			return errors.New(command.Printable(problem.Error))
+		}
+	}
+	if resp.StatusCode != http.StatusOK || json.Unmarshal(answer, out) != nil {
+		return fmt.Errorf("what listens at %s does not answer as a gateway with erpsync (HTTP %d)", address, resp.StatusCode)
 	}
 	return nil
 }

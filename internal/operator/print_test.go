@@ -6,27 +6,34 @@ import (
 	"testing"
 	"time"
 	"unicode"
+
+	"github.com/caddy-erpsync/caddy-erpsync/gateway/report"
 )
 
 func TestNothingThatOthersWroteSteersATerminal(t *testing.T) {
 	t.Parallel()
 	const evil = "a\x1b[2J\r\u202eb\u0007"
 	now := time.Now()
-	call := &CallStatus{At: now, RequestID: evil, Operation: evil, Outcome: evil, ErrorCode: evil}
-	status := Status{Apps: []AppStatus{{App: "erp", Environment: "online", CallAs: "system", Remark: evil, Tenants: []TenantStatus{
+	call := &report.CallStatus{At: now, RequestID: evil, Operation: evil, Outcome: evil, ErrorCode: evil}
+	status := report.Status{Apps: []report.AppStatus{{App: "erp", Environment: "online", CallAs: "system", Remark: evil, Tenants: []report.TenantStatus{
 		{Tenant: "Cust1", Name: evil, Host: evil, State: evil, Granted: true, Token: "approval", ApprovedBy: evil, Consent: "consent_required", Message: evil, Attention: "consent_required", Remedy: evil, Approve: evil, Last: call, Failed: call},
 	}}}}
-	check := Check{App: "erp", Tenant: "Cust1", Name: evil, Steps: []Step{{Name: "state", Found: evil, Remedy: evil}}}
+	check := report.Check{App: "erp", Tenant: "Cust1", Name: evil, Steps: []report.Step{{Name: "state", Found: evil, Remedy: evil}}}
 	var out bytes.Buffer
 	for _, print := range []func() error{
-		func() error { return status.table(&out, now) },
-		func() error { return status.details(&out, now) },
-		func() error { _, err := printChecks(&out, []Check{check}, false, time.Second); return err },
+		func() error { return printTable(&out, &status, now, false) },
+		func() error { return printDetails(&out, &status, now) },
 		func() error {
-			_, err := printChecks(&out, []Check{check, {Tenant: "Cust2", Error: evil}}, false, time.Second)
+			_, err := printChecks(&out, []report.Check{check}, false, false, time.Second)
 			return err
 		},
-		func() error { return Import{Lines: []ImportLine{{Tenant: evil, Problem: evil}}}.table(&out, false) },
+		func() error {
+			_, err := printChecks(&out, []report.Check{check, {Tenant: "Cust2", Error: evil}}, false, false, time.Second)
+			return err
+		},
+		func() error {
+			return printImport(&out, report.Import{Lines: []report.ImportLine{{Tenant: evil, Problem: evil}}}, false, false)
+		},
 	} {
 		if err := print(); err != nil {
 			t.Fatal(err)

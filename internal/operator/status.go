@@ -8,21 +8,24 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/caddy-erpsync/caddy-erpsync/gateway/report"
 	"github.com/caddy-erpsync/caddy-erpsync/internal/command"
+	"github.com/caddy-erpsync/caddy-erpsync/outcome"
 )
 
 const statusHelp = `Tells what a running gateway knows of its tenants: where they live, whether SuperOffice
 takes the app's system user there, how old its ticket is, what is under way, what the last
 call came to, and what to do where something is wrong. It asks SuperOffice nothing;
 caddy erpsync check does. Calls and tickets are those of this gateway alone, since it began.
+What is wrong with the gateway itself, such as a store that gives no answer, stands first.
 
   caddy erpsync status
   caddy erpsync status Cust12345
+  caddy erpsync status --attention
   caddy erpsync status --attention --json | jq -r '.apps[].tenants[].tenant'
 
 It ends with 0 when all is well, with 2 when something needs attention, and with 1 when the
@@ -30,7 +33,7 @@ gateway cannot be asked.`
 
 func statusCommand() *cobra.Command {
 	var gateway gateway
-	var asJSON, attention bool
+	var asJSON, attention, wide bool
 	cmd := &cobra.Command{
 		Use: "status [<tenant>]", Short: "Tell how the tenants are", Long: statusHelp, Args: cobra.MaximumNArgs(1), SilenceUsage: true,
 		RunE: run(func(cmd *cobra.Command, args []string) error {
@@ -38,15 +41,16 @@ func statusCommand() *cobra.Command {
 			if len(args) == 1 {
 				query.Set("tenant", args[0])
 			}
-			var status Status
-			if err := gateway.ask(cmd.Context(), http.MethodGet, StatusPath+"?"+query.Encode(), nil, &status); err != nil {
+			var status report.Status
+			if err := gateway.ask(cmd.Context(), http.MethodGet, report.StatusPath+"?"+query.Encode(), nil, &status); err != nil {
 				return err
 			}
 			if len(status.Apps) == 0 {
-				return fmt.Errorf("the gateway at %s has no app configured: no erpsync handler stands in its configuration", gateway.address)
+				return fmt.Errorf("the gateway at %s has no app configured: no erpsync handler stands in its configuration", gateway.address())
 			}
-			wanted := 0
+			wanted, all, apps := len(status.Troubles), 0, len(status.Apps)
 			for _, app := range status.Apps {
+				all += len(app.Tenants)
 				for _, t := range app.Tenants {
 					if t.Attention != "" {
 						wanted++
@@ -54,17 +58,28 @@ func statusCommand() *cobra.Command {
 				}
 			}
 			if attention {
-				status.onlyAttention()
+				keepAttention(&status)
 			}
+			wanted += len(status.Holds)
 			out := cmd.OutOrStdout()
+			if !asJSON {
+				for _, h := range status.Holds {
+					printHold(out, h, time.Now())
+				}
+				if len(status.Holds) > 0 {
+					fmt.Fprintln(out)
+				}
+			}
 			var err error
 			switch {
 			case asJSON:
 				err = printJSON(out, status)
+			case attention && wanted == 0 && len(status.Apps) == 0:
+				_, err = fmt.Fprintf(out, "All is well: %s of %s, and none needs attention.\n", count(all, "tenant"), count(apps, "app"))
 			case len(args) == 1:
-				err = status.details(out, time.Now())
+				err = printDetails(out, &status, time.Now())
 			default:
-				err = status.table(out, time.Now())
+				err = printTable(out, &status, time.Now(), wide)
 			}
 			if err == nil && wanted > 0 {
 				return errAttention
@@ -75,82 +90,138 @@ func statusCommand() *cobra.Command {
 	flags := cmd.Flags()
 	flags.BoolVar(&asJSON, "json", false, "as JSON")
 	flags.BoolVar(&attention, "attention", false, "only the tenants that need attention")
+	wideFlag(flags, &wide)
 	gateway.flags(flags)
 	return cmd
 }
 
-func (s *Status) onlyAttention() {
+func keepAttention(s *report.Status) {
 	for i := range s.Apps {
-		s.Apps[i].Tenants = slices.DeleteFunc(s.Apps[i].Tenants, func(t TenantStatus) bool { return t.Attention == "" })
+		s.Apps[i].Tenants = slices.DeleteFunc(s.Apps[i].Tenants, func(t report.TenantStatus) bool { return t.Attention == "" })
 	}
-	s.Apps = slices.DeleteFunc(s.Apps, func(a AppStatus) bool { return len(a.Tenants) == 0 })
+	s.Apps = slices.DeleteFunc(s.Apps, func(a report.AppStatus) bool { return len(a.Tenants) == 0 && a.Remark == "" })
 }
 
-// table is all tenants, a line each, and beneath what needs attention.
-func (s *Status) table(out io.Writer, now time.Time) error {
+// printTroubles prints what is wrong with the gateway itself.
+func printTroubles(out io.Writer, s *report.Status, now time.Time) {
+	for _, t := range s.Troubles {
+		command.Fprintw(out, "", "%s%s", command.Printable(t.What), moment(now, t.Since, ", since "))
+		if t.Cause != "" {
+			command.Fprintw(out, "  ", "%s", command.Printable(t.Cause))
+		}
+		command.Fprintw(out, "  ", "%s", command.Printable(t.Means))
+		command.Fprintw(out, "  ", "What to do: %s", command.Printable(t.Remedy))
+	}
+}
+
+// printTable prints what is wrong with the gateway, a line for each tenant, and below what needs attention.
+func printTable(out io.Writer, s *report.Status, now time.Time, wide bool) error {
+	printTroubles(out, s, now)
 	for i, app := range s.Apps {
-		if i > 0 {
+		if i > 0 || len(s.Troubles) > 0 {
 			fmt.Fprintln(out)
 		}
-		var trouble []TenantStatus
+		var trouble []report.TenantStatus
+		accepted := false
 		for _, t := range app.Tenants {
 			if t.Attention != "" {
 				trouble = append(trouble, t)
 			}
+			accepted = accepted || t.Last != nil && t.Last.Explanation() != ""
 		}
-		fmt.Fprintf(out, "%s, %s, call_as %s: %s, %s\n", app.App, app.Environment, app.CallAs, count(len(app.Tenants), "tenant"), needs(len(trouble)))
+		command.Fprintw(out, "", "%s: %s, %s", appLabel(app), count(len(app.Tenants), "tenant"), needs(len(trouble)))
 		if app.Remark != "" {
-			fmt.Fprintln(out, command.Printable(app.Remark))
+			command.Fprintw(out, "", "%s", app.Remark)
 		}
 		if len(app.Tenants) == 0 {
 			continue
 		}
-		w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(w, "TENANT\tNAME\tHOST\tSTATE\tCONSENT\tTICKET\tRUNNING\tLAST CALL\tATTENTION")
-		for _, t := range app.Tenants {
-			last := "-"
-			if t.Last != nil {
-				last = fmt.Sprintf("%s, %s ago", t.Last.What(), age(now, t.Last.At))
-			}
-			ticket := "-"
-			if t.TicketSince != nil {
-				ticket = age(now, *t.TicketSince)
-			}
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n",
-				t.label(), command.Cell(t.Name), command.Cell(t.Host), command.Cell(t.state()), command.Cell(t.consent(app.CallAs)), ticket, t.InFlight, command.Cell(last), command.Cell(t.Attention))
-		}
-		if err := w.Flush(); err != nil {
+		if err := statusTable(out, app, now, wide).Write(out); err != nil {
 			return err
 		}
+		if accepted {
+			command.Fprintw(out, "", "accepted: %s", outcome.Accepted.Explanation())
+		}
 		for _, t := range trouble {
-			fmt.Fprintf(out, "\n%s: %s\n", t.label(), t.what(now))
-			for _, line := range t.todo() {
-				fmt.Fprintf(out, "  %s\n", line)
+			fmt.Fprintln(out)
+			command.Fprintw(out, "", "%s: %s", tenantLabel(t), attentionText(t, now))
+			for _, line := range remedies(t) {
+				command.Fprintw(out, "  ", "%s", line)
 			}
 		}
 	}
 	return nil
 }
 
-// details is one tenant, a line for each thing that is known of it.
-func (s *Status) details(out io.Writer, now time.Time) error {
+// appLabel names an app and where it is.
+func appLabel(app report.AppStatus) string {
+	at := ""
+	if len(app.Sites) > 0 {
+		at = " at " + strings.Join(app.Sites, " and ")
+	}
+	return fmt.Sprintf("%s%s (%s, call_as %s)", app.App, at, app.Environment, app.CallAs)
+}
+
+func statusTable(out io.Writer, app report.AppStatus, now time.Time, wide bool) *command.Table {
+	table := &command.Table{Wide: wide, Colors: command.ColorsFor(out), Columns: []command.Column{
+		{Head: "TENANT"},
+		{Head: "NAME", Least: 8},
+		{Head: "HOST", Wide: true},
+		{Head: "STATE", Least: 8},
+		{Head: "CONSENT", Least: 8},
+		{Head: "TICKET"},
+		{Head: "RUNNING"},
+		{Head: "LAST CALL", Least: 16},
+		{Head: "ATTENTION", Least: 12},
+	}}
+	for _, t := range app.Tenants {
+		last, ticket, colors := "", "", map[string]command.Color{}
+		if t.Last != nil {
+			last = fmt.Sprintf("%s, %s ago", t.Last.What(), age(now, t.Last.At))
+			colors["LAST CALL"] = callColor(t.Last)
+		}
+		if t.TicketSince != nil {
+			ticket = age(now, *t.TicketSince)
+		}
+		if t.Attention != "" {
+			colors["ATTENTION"] = command.Bad
+		}
+		table.Colored(colors, tenantLabel(t), t.Name, t.Host, tenantState(t), tenantConsent(t, app.CallAs), ticket, fmt.Sprint(t.InFlight), last, t.Attention)
+	}
+	return table
+}
+
+// callColor is what a call's result looks like.
+func callColor(c *report.CallStatus) command.Color {
+	switch class := outcome.Class(c.Outcome); {
+	case class == outcome.Warning, class == outcome.Accepted:
+		return command.Warning
+	case class.Succeeded():
+		return command.Good
+	}
+	return command.Bad
+}
+
+// printDetails prints one tenant, a line for each thing that is known of it.
+func printDetails(out io.Writer, s *report.Status, now time.Time) error {
+	printTroubles(out, s, now)
 	for i, app := range s.Apps {
 		for _, t := range app.Tenants {
 			if i > 0 {
 				fmt.Fprintln(out)
 			}
 			if app.Remark != "" {
-				fmt.Fprintln(out, command.Printable(app.Remark))
+				command.Fprintw(out, "", "%s", app.Remark)
 			}
-			w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 			line := func(name, format string, args ...any) {
-				fmt.Fprintf(w, "%s\t%s\n", name, command.Printable(fmt.Sprintf(format, args...)))
+				value := strings.TrimLeft(command.Wrap(fmt.Sprintf(format, args...), strings.Repeat(" ", detailColumn)), " ")
+				fmt.Fprintf(out, "%-*s%s\n", detailColumn, name, value)
 			}
-			line("tenant", "%s %s", t.label(), t.Name)
-			line("app", "%s (%s, call_as %s)", app.App, app.Environment, app.CallAs)
+			line("tenant", "%s %s", tenantLabel(t), t.Name)
+			line("app", "%s", appLabel(app))
 			line("granted", "%s", yes(t.Granted)+suspended(t.Suspended))
 			line("host", "%s", cmp.Or(t.Host, "not asked yet"))
-			line("state", "%s", cmp.Or(t.state(), "not asked yet"))
+			line("state", "%s", cmp.Or(tenantState(t), "not asked yet"))
 			if t.Token != "" {
 				since := ""
 				if t.TokenSince != nil {
@@ -171,26 +242,29 @@ func (s *Status) details(out io.Writer, now time.Time) error {
 				}
 			}
 			line("running", "%d", t.InFlight)
-			line("last call", "%s", t.Last.told(now))
-			line("last failure", "%s", t.Failed.told(now))
+			line("last call", "%s", describeCall(t.Last, now))
+			if t.Unknown != nil {
+				line("end unknown", "%s", describeCall(t.Unknown, now))
+			}
+			line("last failure", "%s", describeCall(t.Failed, now))
 			line("last success", "%s", cmp.Or(strings.TrimPrefix(moment(now, t.Succeeded, ""), " "), "none since the gateway began"))
 			if t.Attention != "" {
-				line("attention", "%s", t.what(now))
+				line("attention", "%s", attentionText(t, now))
 			}
-			for i, todo := range t.todo() {
+			for i, todo := range remedies(t) {
 				line([]string{"what to do", ""}[min(i, 1)], "%s", todo)
-			}
-			if err := w.Flush(); err != nil {
-				return err
 			}
 		}
 	}
 	return nil
 }
 
-func (t TenantStatus) label() string { return cmp.Or(command.Printable(t.Tenant), "onsite") }
+// detailColumn is where the values of details begin.
+const detailColumn = 14
 
-func (t TenantStatus) state() string {
+func tenantLabel(t report.TenantStatus) string { return cmp.Or(command.Printable(t.Tenant), "onsite") }
+
+func tenantState(t report.TenantStatus) string {
 	switch {
 	case t.Suspended:
 		return "suspended here"
@@ -200,7 +274,7 @@ func (t TenantStatus) state() string {
 	return t.State
 }
 
-func (t TenantStatus) consent(callAs string) string {
+func tenantConsent(t report.TenantStatus, callAs string) string {
 	if callAs != "system" {
 		return ""
 	}
@@ -210,8 +284,8 @@ func (t TenantStatus) consent(callAs string) string {
 	return t.Consent
 }
 
-// what says in a line what is wrong.
-func (t TenantStatus) what(now time.Time) string {
+// attentionText returns in a line what is wrong.
+func attentionText(t report.TenantStatus, now time.Time) string {
 	text := t.Attention
 	switch {
 	case t.Attention == t.Consent:
@@ -219,14 +293,19 @@ func (t TenantStatus) what(now time.Time) string {
 		if t.Message != "" {
 			text += "; SuperOffice says: " + t.Message
 		}
+	case t.Unknown != nil && t.Attention == report.AttentionUnknown:
+		text = describeCall(t.Unknown, now)
+		if t.Unknowns > 1 {
+			text += fmt.Sprintf("; %d calls in all", t.Unknowns)
+		}
 	case t.Failed != nil && t.Attention == t.Failed.What():
-		text = t.Failed.told(now)
+		text = describeCall(t.Failed, now)
 	}
 	return command.Printable(text)
 }
 
-// todo says in lines what to do about it.
-func (t TenantStatus) todo() (lines []string) {
+// remedies returns in lines what to do about it.
+func remedies(t report.TenantStatus) (lines []string) {
 	if t.Remedy != "" {
 		lines = append(lines, command.Printable(t.Remedy))
 	}
@@ -236,11 +315,15 @@ func (t TenantStatus) todo() (lines []string) {
 	return lines
 }
 
-func (c *CallStatus) told(now time.Time) string {
+func describeCall(c *report.CallStatus, now time.Time) string {
 	if c == nil {
 		return "none since the gateway began"
 	}
-	text := fmt.Sprintf("%s, %s, %s ago, request %s", c.What(), c.Operation, age(now, c.At), c.RequestID)
+	what := c.What()
+	if means := c.Explanation(); means != "" {
+		what += ": " + means
+	}
+	text := fmt.Sprintf("%s, %s, %s ago, request %s", what, c.Operation, age(now, c.At), c.RequestID)
 	if c.ErrorCode != "" {
 		text += ", error code " + c.ErrorCode
 	}

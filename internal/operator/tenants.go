@@ -11,11 +11,11 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/caddy-erpsync/caddy-erpsync/gateway/report"
 	"github.com/caddy-erpsync/caddy-erpsync/internal/command"
 )
 
@@ -52,8 +52,8 @@ func tenantsCommand() *cobra.Command {
 
 func importCommand() *cobra.Command {
 	var gateway gateway
-	var asJSON bool
-	var request ImportRequest
+	var asJSON, wide bool
+	var request report.ImportRequest
 	cmd := &cobra.Command{
 		Use: "import <app>", Short: "Take system tokens from standard input", Long: importHelp, Args: cobra.ExactArgs(1), SilenceUsage: true,
 		RunE: run(func(cmd *cobra.Command, args []string) error {
@@ -68,16 +68,16 @@ func importCommand() *cobra.Command {
 			if request.Tenants, err = readTenants(raw); err != nil {
 				return fmt.Errorf("nothing was kept: %w", err)
 			}
-			var done Import
-			if err := gateway.ask(cmd.Context(), http.MethodPost, ImportPath, request, &done); err != nil {
+			var done report.Import
+			if err := gateway.ask(cmd.Context(), http.MethodPost, report.ImportPath, request, &done); err != nil {
 				return fmt.Errorf("import: %w", err)
 			}
 			if asJSON {
 				err = printJSON(cmd.OutOrStdout(), done)
 			} else {
-				err = done.table(cmd.OutOrStdout(), request.DryRun)
+				err = printImport(cmd.OutOrStdout(), done, request.DryRun, wide)
 			}
-			if err == nil && !done.Kept && !(request.DryRun && done.wrong() == 0) {
+			if err == nil && !done.Kept && !(request.DryRun && countWrong(done) == 0) {
 				return errAttention
 			}
 			return err
@@ -86,13 +86,14 @@ func importCommand() *cobra.Command {
 	flags := cmd.Flags()
 	flags.BoolVar(&asJSON, "json", false, "the report as JSON")
 	flags.BoolVar(&request.DryRun, "dry-run", false, "report, and keep nothing")
+	wideFlag(flags, &wide)
 	environmentFlag(flags, &request.Environment)
 	gateway.flags(flags)
 	return cmd
 }
 
 // readTenants reads what an import brings. Its errors name the line and never hold a token.
-func readTenants(raw []byte) ([]ImportTenant, error) {
+func readTenants(raw []byte) ([]report.ImportTenant, error) {
 	raw = bytes.TrimRight(bytes.TrimPrefix(raw, []byte("\xef\xbb\xbf")), " \t\r\n")
 	switch begins := bytes.TrimLeft(raw, " \t\r\n"); {
 	case len(begins) == 0:
@@ -104,7 +105,7 @@ func readTenants(raw []byte) ([]ImportTenant, error) {
 }
 
 // readTenantsJSON reads a list of tenants, or an object with one in it, whatever else it holds.
-func readTenantsJSON(raw []byte, isList bool) (tenants []ImportTenant, err error) {
+func readTenantsJSON(raw []byte, isList bool) (tenants []report.ImportTenant, err error) {
 	decoder := json.NewDecoder(bytes.NewReader(raw))
 	line := func() int { // of what comes next
 		offset := int(decoder.InputOffset())
@@ -127,7 +128,7 @@ func readTenantsJSON(raw []byte, isList bool) (tenants []ImportTenant, err error
 			return errors.Join(err, errors.New("no list"))
 		}
 		for decoder.More() {
-			tenant := ImportTenant{Line: line()}
+			tenant := report.ImportTenant{Line: line()}
 			at := tenant.Line
 			if err := decoder.Decode(&tenant); err != nil {
 				return err
@@ -163,7 +164,7 @@ func readTenantsJSON(raw []byte, isList bool) (tenants []ImportTenant, err error
 	return tenants, err
 }
 
-func readTenantsCSV(raw []byte) ([]ImportTenant, error) {
+func readTenantsCSV(raw []byte) ([]report.ImportTenant, error) {
 	reader := csv.NewReader(bytes.NewReader(raw))
 	head, _, _ := bytes.Cut(bytes.TrimLeft(raw, " \t\r\n"), []byte("\n"))
 	if bytes.Count(head, []byte(";")) > bytes.Count(head, []byte(",")) {
@@ -181,7 +182,7 @@ func readTenantsCSV(raw []byte) ([]ImportTenant, error) {
 	if tenant < 0 || token < 0 && sealed < 0 {
 		return nil, errors.New("line 1: want a header with the columns tenant and system_token, and name if there are names")
 	}
-	var tenants []ImportTenant
+	var tenants []report.ImportTenant
 	for {
 		record, err := reader.Read()
 		if errors.Is(err, io.EOF) {
@@ -197,7 +198,7 @@ func readTenantsCSV(raw []byte) ([]ImportTenant, error) {
 			return strings.TrimSpace(record[i])
 		}
 		line, _ := reader.FieldPos(0)
-		tenants = append(tenants, ImportTenant{Line: line, Tenant: field(tenant), Name: field(name), SystemToken: field(token), Sealed: field(sealed)})
+		tenants = append(tenants, report.ImportTenant{Line: line, Tenant: field(tenant), Name: field(name), SystemToken: field(token), Sealed: field(sealed)})
 	}
 	if len(tenants) == 0 {
 		return nil, errors.New("no tenants are in it: only a header")
@@ -214,7 +215,7 @@ func csvProblem(err error) error {
 	return err
 }
 
-func (i Import) wrong() (n int) {
+func countWrong(i report.Import) (n int) {
 	for _, line := range i.Lines {
 		if line.Problem != "" {
 			n++
@@ -223,22 +224,21 @@ func (i Import) wrong() (n int) {
 	return n
 }
 
-func (i Import) table(out io.Writer, dryRun bool) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "LINE\tTENANT\tRESULT")
+func printImport(out io.Writer, i report.Import, dryRun, wide bool) error {
+	table := &command.Table{Wide: wide, Colors: command.ColorsFor(out), Columns: []command.Column{{Head: "LINE"}, {Head: "TENANT", Least: 10}, {Head: "RESULT", Least: 40}}}
 	counts := map[string]int{}
 	for _, line := range i.Lines {
-		result := line.Result
+		result, color := line.Result, command.Plain
 		if line.Problem != "" {
-			result = "wrong: " + line.Problem
+			result, color = "wrong: "+line.Problem, command.Bad
 		}
 		counts[line.Result]++
-		fmt.Fprintf(w, "%d\t%s\t%s\n", line.Line, command.Cell(line.Tenant), command.Printable(result))
+		table.Colored(map[string]command.Color{"RESULT": color}, fmt.Sprint(line.Line), line.Tenant, result)
 	}
-	if err := w.Flush(); err != nil {
+	if err := table.Write(out); err != nil {
 		return err
 	}
-	switch wrong := i.wrong(); {
+	switch wrong := countWrong(i); {
 	case wrong > 0:
 		fmt.Fprintf(out, "\nNothing was kept: %s of %d wrong. Mend them and import again.\n", count(wrong, "line"), len(i.Lines))
 	case dryRun:
@@ -258,8 +258,8 @@ func ofApp(app, environment string) string {
 	return "?" + query.Encode()
 }
 
-// remark says beside the answer that it may not be all.
-func (t Tenants) remark(cmd *cobra.Command) {
+// printRemark prints beside the answer that it may not be all.
+func printRemark(cmd *cobra.Command, t report.Tenants) {
 	if t.Remark != "" {
 		fmt.Fprintln(cmd.ErrOrStderr(), command.Printable(t.Remark))
 	}
@@ -267,21 +267,20 @@ func (t Tenants) remark(cmd *cobra.Command) {
 
 func listCommand() *cobra.Command {
 	var gateway gateway
-	var asJSON bool
+	var asJSON, wide bool
 	var environment string
 	cmd := &cobra.Command{
 		Use: "list <app>", Short: "List the tenants and where their system tokens are from", Args: cobra.ExactArgs(1), SilenceUsage: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var found Tenants
-			if err := gateway.ask(cmd.Context(), http.MethodGet, TenantsPath+ofApp(args[0], environment), nil, &found); err != nil {
+			var found report.Tenants
+			if err := gateway.ask(cmd.Context(), http.MethodGet, report.TenantsPath+ofApp(args[0], environment), nil, &found); err != nil {
 				return err
 			}
 			out := cmd.OutOrStdout()
 			if asJSON {
 				return printJSON(out, found)
 			}
-			w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-			fmt.Fprintln(w, "TENANT\tNAME\tGRANTED\tSYSTEM TOKEN\tSINCE\tBY")
+			table := &command.Table{Wide: wide, Columns: []command.Column{{Head: "TENANT"}, {Head: "NAME", Least: 12}, {Head: "GRANTED"}, {Head: "SYSTEM TOKEN"}, {Head: "SINCE"}, {Head: "BY", Least: 16}}}
 			for _, t := range found.Tenants {
 				since, granted := "-", "no"
 				if t.Since != nil {
@@ -290,18 +289,19 @@ func listCommand() *cobra.Command {
 				if t.Granted {
 					granted = "yes"
 				}
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", command.Cell(t.Tenant), command.Cell(t.Name), granted, command.Cell(t.Token), since, command.Cell(t.By))
+				table.Row(t.Tenant, t.Name, granted, t.Token, since, t.By)
 			}
-			if err := w.Flush(); err != nil {
+			if err := table.Write(out); err != nil {
 				return err
 			}
 			fmt.Fprintf(out, "\n%s\n", count(len(found.Tenants), "tenant"))
-			found.remark(cmd)
+			printRemark(cmd, found)
 			return nil
 		},
 	}
 	flags := cmd.Flags()
 	flags.BoolVar(&asJSON, "json", false, "as JSON")
+	wideFlag(flags, &wide)
 	environmentFlag(flags, &environment)
 	gateway.flags(flags)
 	return cmd
@@ -314,8 +314,8 @@ func exportCommand() *cobra.Command {
 		Use: "export <app>", Short: "Write the kept system tokens, sealed, as JSON for import", Args: cobra.ExactArgs(1), SilenceUsage: true,
 		Long: "Writes the kept system tokens as JSON that import reads. They stay sealed under the gateway's keys: without these the file is worth nothing, to a thief as to you.",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var found Tenants
-			if err := gateway.ask(cmd.Context(), http.MethodGet, ExportPath+ofApp(args[0], environment), nil, &found); err != nil {
+			var found report.Tenants
+			if err := gateway.ask(cmd.Context(), http.MethodGet, report.ExportPath+ofApp(args[0], environment), nil, &found); err != nil {
 				return err
 			}
 			return printJSON(cmd.OutOrStdout(), found)
@@ -328,14 +328,14 @@ func exportCommand() *cobra.Command {
 
 func removeCommand() *cobra.Command {
 	var gateway gateway
-	var request RemoveRequest
+	var request report.RemoveRequest
 	cmd := &cobra.Command{
 		Use: "remove <app> <tenant>", Short: "Forget a tenant's system token", Args: cobra.ExactArgs(2), SilenceUsage: true,
 		Long: "Forgets a tenant's system token and its ticket. One that stands in the configuration or the tenants file stays there.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			request.App, request.Tenant = args[0], args[1]
-			var told struct{ Removed string }
-			if err := gateway.ask(cmd.Context(), http.MethodPost, RemovePath, request, &told); err != nil {
+			var told report.Removed
+			if err := gateway.ask(cmd.Context(), http.MethodPost, report.RemovePath, request, &told); err != nil {
 				return fmt.Errorf("remove: %w", err)
 			}
 			fmt.Fprintln(cmd.OutOrStdout(), "removed:", command.Printable(told.Removed))

@@ -4,12 +4,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/caddy-erpsync/caddy-erpsync/gateway/report"
 	"github.com/google/go-cmp/cmp"
 )
 
 func TestAnImportIsReadWhateverWroteIt(t *testing.T) {
 	t.Parallel()
-	want := []ImportTenant{{Line: 2, Tenant: "Cust1", Name: "Uno, AS", SystemToken: "App 1-a"}, {Line: 3, Tenant: "Cust2", SystemToken: "App 1-b"}}
+	want := []report.ImportTenant{{Line: 2, Tenant: "Cust1", Name: "Uno, AS", SystemToken: "App 1-a"}, {Line: 3, Tenant: "Cust2", SystemToken: "App 1-b"}}
 	for name, text := range map[string]string{
 		"commas":            "tenant,name,system_token\nCust1,\"Uno, AS\",App 1-a\nCust2,,App 1-b\n",
 		"a spreadsheet":     "\xef\xbb\xbfTenant;Name;System_Token\r\nCust1;Uno, AS;App 1-a\r\nCust2;;App 1-b\r\n",

@@ -49,10 +49,10 @@ func Start(t testing.TB, args ...string) *Server {
 	return s
 }
 
-// Run starts the server, again if it was killed: then it has what it had.
-func (s *Server) Run() {
+// Run starts the server, again if it was killed: then it has what it had, and further arguments.
+func (s *Server) Run(further ...string) {
 	s.t.Helper()
-	s.cmd = exec.Command("redis-server", append(slices.Clone(s.args), "--dir", s.dir)...) //nolint:gosec // a test's own arguments
+	s.cmd = exec.Command("redis-server", slices.Concat(s.args, []string{"--dir", s.dir}, further)...) //nolint:gosec // a test's own arguments
 	log, err := os.Create(filepath.Join(s.dir, "log"))
 	if err != nil {
 		s.t.Fatal(err)

@@ -3,7 +3,6 @@ package storetest
 
 import (
 	"bytes"
-	"errors"
 	"sync"
 	"testing"
 	"time"
@@ -22,6 +21,7 @@ func Run(t *testing.T, newStore func(t *testing.T) session.Store) {
 		"a write over a newer one is refused":                conflict,
 		"the oldest of too many sessions of a person go":     perPerson,
 		"a person, a tenant or an app is signed out at once": revoked,
+		"sessions are counted by what they belong to":        counted,
 		"a stolen store opens nothing and names nobody":      stolen,
 		"a session that was signed out does not come back":   ended,
 		"a person is found whichever key of the ring it was": rotated,
@@ -64,18 +64,18 @@ func start(t *testing.T, m *session.Manager, s session.Session) session.Token {
 
 func alive(t *testing.T, m *session.Manager, token session.Token) bool {
 	t.Helper()
-	_, err := m.Load(t.Context(), token)
-	if err != nil && !errors.Is(err, session.ErrNotFound) {
+	_, found, err := m.Load(t.Context(), token)
+	if err != nil {
 		t.Fatal(err)
 	}
-	return err == nil
+	return found
 }
 
 func found(t *testing.T, store session.Store) {
 	m := manager(t, store)
 	token := start(t, m, person("portal", "Cust1", "tove@uno.example"))
-	s, err := m.Load(t.Context(), token)
-	if err != nil || s.UPN != "tove@uno.example" || s.App != "portal" || string(s.Tenant) != "Cust1" || s.Access.Reveal() != "canary-access" {
+	s, found, err := m.Load(t.Context(), token)
+	if err != nil || !found || s.UPN != "tove@uno.example" || s.App != "portal" || string(s.Tenant) != "Cust1" || s.Access.Reveal() != "canary-access" {
 		t.Fatalf("%+v, %v", s, err)
 	}
 	if alive(t, m, m.Keys.Issue()) {
@@ -107,13 +107,13 @@ func concurrent(t *testing.T, store session.Store) {
 	var group sync.WaitGroup
 	for range 30 {
 		group.Go(func() {
-			if _, err := m.Update(t.Context(), token, func(s *session.Session) { s.AssociateID++ }); err != nil {
-				t.Error(err)
+			if _, found, err := m.Update(t.Context(), token, func(s *session.Session) { s.AssociateID++ }); err != nil || !found {
+				t.Error(found, err)
 			}
 		})
 	}
 	group.Wait()
-	if s, _ := m.Load(t.Context(), token); s.AssociateID != 30 {
+	if s, _, _ := m.Load(t.Context(), token); s.AssociateID != 30 {
 		t.Errorf("%d of 30", s.AssociateID)
 	}
 }
@@ -121,19 +121,19 @@ func concurrent(t *testing.T, store session.Store) {
 func conflict(t *testing.T, store session.Store) {
 	m := manager(t, store)
 	token := start(t, m, person("portal", "Cust1", "tove@uno.example"))
-	record, err := store.Get(t.Context(), token.Place())
-	if err != nil {
+	record, found, err := store.Get(t.Context(), token.Place())
+	if err != nil || !found {
 		t.Fatal(err)
 	}
-	if err := store.Put(t.Context(), token.Place(), record); err != nil {
-		t.Fatal(err)
+	put := func(name string, place session.Place, want session.PutResult) {
+		t.Helper()
+		if got, err := store.Put(t.Context(), place, record); err != nil || got != want {
+			t.Errorf("%s: %v, %v", name, got, err)
+		}
 	}
-	if err := store.Put(t.Context(), token.Place(), record); !errors.Is(err, session.ErrConflict) {
-		t.Errorf("an old version: %v", err)
-	}
-	if err := store.Put(t.Context(), m.Keys.Issue().Place(), record); !errors.Is(err, session.ErrNotFound) {
-		t.Errorf("a record that is not there: %v", err)
-	}
+	put("the version that is there", token.Place(), session.Written)
+	put("an old version", token.Place(), session.Conflict)
+	put("a record that is not there", m.Keys.Issue().Place(), session.Gone)
 }
 
 func perPerson(t *testing.T, store session.Store) {
@@ -161,6 +161,43 @@ func perPerson(t *testing.T, store session.Store) {
 // pause lets a store's clock go on by what it can tell apart.
 func pause() { time.Sleep(3 * time.Millisecond) }
 
+func counted(t *testing.T, store session.Store) {
+	m := manager(t, store)
+	for _, who := range []session.Session{
+		person("portal", "Cust1", "tove@uno.example"), person("portal", "Cust1", "tove@uno.example"), person("other", "Cust1", "per@uno.example"), person("portal", "Cust2", "ada@dos.example"),
+	} {
+		start(t, m, who)
+	}
+	ended := start(t, m, person("portal", "Cust1", "tove@uno.example"))
+	if err := m.End(t.Context(), ended); err != nil {
+		t.Fatal(err)
+	}
+	check := func(name string, want, got int, err error) {
+		t.Helper()
+		if err != nil || got != want {
+			t.Errorf("%s: %d, want %d; %v", name, got, want, err)
+		}
+	}
+	all := func(app, tenant, upn int) {
+		t.Helper()
+		n, err := m.CountApp(t.Context(), "portal")
+		check("app", app, n, err)
+		n, err = m.CountTenant(t.Context(), "Cust1")
+		check("tenant", tenant, n, err)
+		n, err = m.CountPerson(t.Context(), "Cust1", "TOVE@uno.example")
+		check("person", upn, n, err)
+	}
+	all(3, 3, 2)
+	if err := m.RevokePerson(t.Context(), "Cust1", "tove@uno.example"); err != nil {
+		t.Fatal(err)
+	}
+	all(1, 1, 0)
+	rotated := manager(t, store, "b", "a")
+	start(t, rotated, person("portal", "Cust1", "per@uno.example"))
+	n, err := rotated.CountPerson(t.Context(), "Cust1", "per@uno.example")
+	check("under both keys of the ring", 2, n, err)
+}
+
 func revoked(t *testing.T, store session.Store) {
 	m := manager(t, store)
 	for name, c := range map[string]struct {
@@ -172,13 +209,13 @@ func revoked(t *testing.T, store session.Store) {
 		"app":    {func() error { return m.RevokeApp(t.Context(), "portal") }, person("other", "Cust1", "tove@uno.example")},
 	} {
 		goes, stays := start(t, m, person("portal", "Cust1", "tove@uno.example")), start(t, m, c.stays)
-		version, err := store.Get(t.Context(), goes.Place())
-		if err != nil {
+		version, found, err := store.Get(t.Context(), goes.Place())
+		if err != nil || !found {
 			t.Fatal(err)
 		}
 		mark := func(s session.Session) string {
 			t.Helper()
-			mark, err := m.Mark(t.Context(), s.App, s.Tenant, s.UPN)
+			mark, err := m.RevocationEpoch(t.Context(), s.App, s.Tenant, s.UPN)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -194,8 +231,8 @@ func revoked(t *testing.T, store session.Store) {
 		if alive(t, m, goes) || !alive(t, m, stays) {
 			t.Errorf("%s: the wrong session ended", name)
 		}
-		if err := store.Put(t.Context(), goes.Place(), version); !errors.Is(err, session.ErrNotFound) {
-			t.Errorf("%s: a revoked session was written: %v", name, err)
+		if result, err := store.Put(t.Context(), goes.Place(), version); err != nil || result != session.Gone {
+			t.Errorf("%s: a revoked session was written: %v, %v", name, result, err)
 		}
 		pause()
 		if !alive(t, m, start(t, m, person("portal", "Cust1", "tove@uno.example"))) {
@@ -208,16 +245,16 @@ func revoked(t *testing.T, store session.Store) {
 func stolen(t *testing.T, store session.Store) {
 	m := manager(t, store)
 	token := start(t, m, person("portal", "Cust1", "tove@uno.example"))
-	record, err := store.Get(t.Context(), token.Place())
-	if err != nil {
+	record, found, err := store.Get(t.Context(), token.Place())
+	if err != nil || !found {
 		t.Fatal(err)
 	}
 	if bytes.Contains(record.Sealed, []byte("canary")) || bytes.Contains(record.Sealed, []byte("tove")) {
 		t.Error("the record holds its secrets in clear")
 	}
 	record.Tenant = "Cust2"
-	if err := store.Put(t.Context(), token.Place(), record); err == nil && alive(t, m, token) {
-		if s, _ := m.Load(t.Context(), token); string(s.Tenant) != "Cust1" {
+	if result, err := store.Put(t.Context(), token.Place(), record); err == nil && result == session.Written && alive(t, m, token) {
+		if s, _, _ := m.Load(t.Context(), token); string(s.Tenant) != "Cust1" {
 			t.Error("a record that was moved to another tenant opens")
 		}
 	}
@@ -226,13 +263,13 @@ func stolen(t *testing.T, store session.Store) {
 func ended(t *testing.T, store session.Store) {
 	m := manager(t, store)
 	token := start(t, m, person("portal", "Cust1", "tove@uno.example"))
-	_, err := m.Update(t.Context(), token, func(*session.Session) {
+	_, found, err := m.Update(t.Context(), token, func(*session.Session) {
 		if err := m.End(t.Context(), token); err != nil {
 			t.Error(err)
 		}
 	})
-	if !errors.Is(err, session.ErrNotFound) || alive(t, m, token) {
-		t.Errorf("a session that was signed out while it was renewed: %v", err)
+	if found || err != nil || alive(t, m, token) {
+		t.Errorf("a session that was signed out while it was renewed: %v, %v", found, err)
 	}
 }
 

@@ -1,0 +1,45 @@
+package erpsync
+
+import (
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+)
+
+func init() {
+	httpcaddyfile.RegisterGlobalOption("erpsync", func(d *caddyfile.Dispenser, existing any) (any, error) {
+		if existing != nil {
+			return nil, d.Err("global option erpsync specified more than once")
+		}
+		service := new(Service)
+		if err := service.UnmarshalCaddyfile(d); err != nil {
+			return nil, err
+		}
+		return httpcaddyfile.App{Name: serviceID, Value: caddyconfig.JSON(service, nil)}, nil
+	})
+}
+
+// UnmarshalCaddyfile sets the service up from the tokens of the global option:
+//
+//	erpsync {
+//		operators  unix//<path>[|<mode>]
+//	}
+func (s *Service) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next()
+	if d.NextArg() {
+		return usage(d, "erpsync", "{ operators unix//<path>[|<mode>] }")
+	}
+	return options(d, map[string]option{
+		"operators": {usage: "unix//<path>[|<mode>]", once: true, read: func() error {
+			if !d.AllArgs(&s.Operators) {
+				return errUsage
+			}
+			if _, err := parseOperators(s.Operators); err != nil {
+				return d.Err(err.Error())
+			}
+			return nil
+		}},
+	})
+}
+
+var _ caddyfile.Unmarshaler = (*Service)(nil)

@@ -1,0 +1,196 @@
+// Package adminapi is the HTTP form of package report: the routes that operators' commands speak to, who
+// asks over them, and the audit line of what was done. The routes stand at Caddy's admin endpoint and at
+// the operators' socket.
+package adminapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+
+	"go.uber.org/zap"
+
+	"github.com/caddy-erpsync/caddy-erpsync/gateway/report"
+)
+
+// maxBody bounds what a route reads: an import of ten thousand tenants fits.
+const maxBody = 32 << 20
+
+// API is the admin API over the sites in force.
+type API struct {
+	Sites *report.Sites
+	// Node names this process.
+	Node func() string
+	// Audit is where acts are recorded while no site is in force; otherwise the site's own audit log is.
+	Audit func() *zap.Logger
+}
+
+// Route is one endpoint: exactly one path with exactly one method.
+type Route struct {
+	Method, Path string
+	serve        func(*http.Request, *act) (any, error)
+	act          string // what is recorded; "" for what only looks
+}
+
+// Routes returns the endpoints:
+//
+//	GET  /erpsync/status?tenant=           how the tenants are, as far as this gateway knows
+//	POST /erpsync/check                    {"app", "tenant"}: try out whether the app can do its work there
+//	POST /erpsync/probe                    {"app", "tenant"}: begin to find out what SuperOffice does where nothing is documented
+//	GET  /erpsync/probe/result?id=         how that probe is
+//	GET  /erpsync/tenants?app=             the tenants, and where their system tokens are from
+//	GET  /erpsync/tenants/export?app=      the kept system tokens, sealed
+//	POST /erpsync/tenants/import           {"app", "tenants": […]}: keep system tokens, all or none
+//	POST /erpsync/tenants/remove           {"app", "tenant"}: forget a system token
+//	POST /erpsync/hold                     {"app", "tenant", "connection", "all", "reason", "for"}: refuse new calls
+//	POST /erpsync/release                  {"app", "tenant", "connection", "all"}: end a hold
+//	POST /erpsync/revoke                   {"app"} | {"tenant"} | {"tenant", "user"}: end sessions, tickets, kept answers
+//
+// Where an app stands in several environments, "environment" says which is meant. Answers are JSON and hold no
+// secret but the address of a probe, which begins that probe's sign-ins once; an export's tokens are sealed under the
+// gateway's keys. Nothing is changed by GET. Whatever changes
+// something, asks SuperOffice or hands tokens out is recorded in the audit log, with who did it.
+func (a API) Routes() []Route {
+	return []Route{
+		{Method: http.MethodGet, Path: report.StatusPath, serve: func(r *http.Request, _ *act) (any, error) {
+			return a.Sites.Status(r.Context(), a.Node(), r.URL.Query().Get("tenant"))
+		}},
+		{Method: http.MethodGet, Path: report.TenantsPath, serve: func(r *http.Request, _ *act) (any, error) {
+			return a.Sites.Tenants(r.Context(), r.URL.Query().Get("app"), r.URL.Query().Get("environment"))
+		}},
+		{Method: http.MethodPost, Path: report.CheckPath, act: "check", serve: ordered(func(ctx context.Context, q report.CheckRequest, done *act) (report.Check, error) {
+			done.App, done.Environment, done.Tenant = q.App, q.Environment, q.Tenant
+			return a.Sites.Check(ctx, q)
+		})},
+		{Method: http.MethodPost, Path: report.ProbePath, act: "probe", serve: ordered(func(_ context.Context, q report.ProbeRequest, done *act) (report.Probe, error) {
+			done.App, done.Environment, done.Tenant = q.App, q.Environment, q.Tenant
+			return a.Sites.Probe(q)
+		})},
+		{Method: http.MethodGet, Path: report.ProbedPath, serve: func(r *http.Request, _ *act) (any, error) {
+			return a.Sites.Probed(r.Context(), r.URL.Query().Get("id"))
+		}},
+		{Method: http.MethodGet, Path: report.ExportPath, act: "tenants_export", serve: func(r *http.Request, done *act) (any, error) {
+			done.App, done.Environment = r.URL.Query().Get("app"), r.URL.Query().Get("environment")
+			exported, err := a.Sites.Export(r.Context(), done.App, done.Environment)
+			for _, t := range exported.Tenants {
+				done.Tenants = append(done.Tenants, t.Tenant)
+			}
+			return exported, err
+		}},
+		{Method: http.MethodPost, Path: report.ImportPath, act: "tenants_import", serve: ordered(func(ctx context.Context, q report.ImportRequest, done *act) (report.Import, error) {
+			done.App, done.Environment, done.DryRun = q.App, q.Environment, q.DryRun
+			imported, err := a.Sites.Import(ctx, q)
+			for _, line := range imported.Lines {
+				if imported.Kept && line.Changes() {
+					done.Tenants = append(done.Tenants, line.Tenant)
+				}
+			}
+			done.Nothing = err == nil && !imported.Kept
+			return imported, err
+		})},
+		{Method: http.MethodPost, Path: report.RemovePath, act: "tenants_remove", serve: ordered(func(ctx context.Context, q report.RemoveRequest, done *act) (report.Removed, error) {
+			done.App, done.Environment, done.Tenant = q.App, q.Environment, q.Tenant
+			tenant, err := a.Sites.RemoveToken(ctx, q)
+			return report.Removed{Removed: string(tenant)}, err
+		})},
+		{Method: http.MethodPost, Path: report.HoldPath, act: "hold", serve: ordered(func(ctx context.Context, q report.HoldRequest, done *act) (report.Held, error) {
+			done.hold(q.HoldTarget)
+			done.Reason, done.For = q.Reason, q.For
+			held, err := a.Sites.Hold(ctx, q, report.By{Name: done.Actor.Name, Proof: string(done.Actor.Proof)})
+			done.Unknown = held.Unknown != ""
+			return held, err
+		})},
+		{Method: http.MethodPost, Path: report.ReleasePath, act: "release", serve: ordered(func(ctx context.Context, q report.HoldTarget, done *act) (report.Released, error) {
+			done.hold(q)
+			released, err := a.Sites.Release(ctx, q)
+			done.Nothing = err == nil && !released.Found
+			return released, err
+		})},
+		{Method: http.MethodPost, Path: report.RevokePath, act: "revoke", serve: ordered(func(ctx context.Context, q report.Revocation, done *act) (report.Revoked, error) {
+			done.App, done.Tenant, done.User = said(q.App), said(q.Tenant), said(q.User)
+			revoked, err := a.Sites.Revoke(ctx, q)
+			done.Sessions, done.Unknown = revoked.Sessions, revoked.Unknown != ""
+			return revoked, err
+		})},
+	}
+}
+
+// ordered serves what is asked with a body.
+func ordered[Q, A any](do func(context.Context, Q, *act) (A, error)) func(*http.Request, *act) (any, error) {
+	return func(r *http.Request, done *act) (any, error) {
+		var request Q
+		if err := readBody(r, &request); err != nil {
+			return nil, err
+		}
+		return do(r.Context(), request, done)
+	}
+}
+
+// Serve answers a request. An error is for the caller to write, with its status; an act is recorded either way.
+func (a API) Serve(route Route, w http.ResponseWriter, r *http.Request) (status int, err error) {
+	if r.URL.EscapedPath() != route.Path {
+		return http.StatusNotFound, errors.New("no such endpoint")
+	}
+	if r.Method != route.Method {
+		w.Header().Set("Allow", route.Method)
+		return http.StatusMethodNotAllowed, errors.New("want " + route.Method)
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	done := act{Act: route.act, Actor: ActorOf(r), Node: a.Node()}
+	answer, err := route.serve(r, &done)
+	if route.act != "" {
+		a.record(done, err)
+	}
+	if err != nil {
+		return statusOf(err), err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(answer) // who left gets no other answer either
+	return http.StatusOK, nil
+}
+
+// statusOf returns the HTTP status of an error; what is not said to be another's fault is the request's.
+func statusOf(err error) int {
+	var own *report.Error
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &own):
+		return own.Status
+	case errors.As(err, &tooLarge):
+		return http.StatusRequestEntityTooLarge
+	}
+	return http.StatusBadRequest
+}
+
+// readBody reads a request's body; what it does not know is an error.
+func readBody(r *http.Request, into any) error {
+	decoder := json.NewDecoder(r.Body)
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(into); err != nil {
+		var kind *json.UnmarshalTypeError
+		if errors.As(err, &kind) { // its text quotes the value
+			return fmt.Errorf("%s has the wrong type", kind.Field)
+		}
+		return err
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("something follows the closing brace")
+	}
+	return nil
+}
+
+// hold notes which calls a hold is about.
+func (a *act) hold(target report.HoldTarget) {
+	a.App, a.Tenant, a.Connection, a.All = said(target.App), said(target.Tenant), target.Connection, target.All
+}
+
+// said is a word of a request; "": left out.
+func said(word *string) string {
+	if word == nil {
+		return ""
+	}
+	return *word
+}

@@ -1,0 +1,291 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/caddy-erpsync/caddy-erpsync/auth"
+	"github.com/caddy-erpsync/caddy-erpsync/auth/lease"
+	"github.com/caddy-erpsync/caddy-erpsync/guard"
+	"github.com/caddy-erpsync/caddy-erpsync/outcome"
+)
+
+// Decision is a call that may run now, with what it holds so that no other gets in
+// its way. It must be released, whether it runs or is dropped.
+type Decision struct {
+	*Admission
+	order  *Order
+	record *outcome.Record
+
+	// Kept is the answer that the first call with the same Idempotency-Key got. The call must not run then.
+	Kept *guard.Answer
+
+	gateway *Gateway
+	entry   *guard.Entry // of a call with an Idempotency-Key
+	answer  *keptAnswer  // what is to be kept under it, once it arrived whole
+	// withheld reports an answer that is not passed on, and that does not say for certain that nothing was run.
+	withheld bool
+	name     string // of what the call does; "" for one that resynchronises nothing
+	held     []func()
+}
+
+const (
+	renewalWait = 20 * time.Second // how long a caller waits for a credential that is being minted
+	cleanupTime = 5 * time.Second  // bounds what is written about a call that is over
+
+	runningRetry = 5 * time.Second
+)
+
+// Decide finds out whether a call is safe to run now: not too many, not answered before, not
+// running already, not too soon after a resync of everything. record names the call.
+func (a *Admission) Decide(ctx context.Context, order *Order, record *outcome.Record) (*Decision, *auth.Refusal) {
+	g := a.app.gateway
+	d := &Decision{Admission: a, order: order, record: record, gateway: g}
+	if refusal := d.take(ctx); refusal != nil {
+		d.Release()
+		return nil, refusal
+	}
+	return d, nil
+}
+
+func (d *Decision) take(ctx context.Context) *auth.Refusal {
+	limits, meter, app, tenant := d.gateway.config.Limits, &d.gateway.state.meter, d.app.Name, string(d.Principal.Tenant)
+	began, until, connection := time.Now(), time.Time{}, d.order.Arguments.Connection
+	if patience := d.gateway.config.Wait; patience > 0 {
+		until = began.Add(patience)
+	}
+	if wait := meter.AwaitRate(ctx, until, limits, app, tenant, connection); wait > 0 {
+		d.waited(began)
+		return auth.Refuse(auth.RateLimited, gaveUp(ctx, fmt.Errorf("rate %g of app %s in %s is used up", limits.PerSecond, app, place(tenant)))).After(wait)
+	}
+	waited := time.Since(began)
+	if d.order.IdempotencyKey != "" && !d.order.DryRun {
+		if refusal := d.beginKeyed(ctx); refusal != nil || d.Kept != nil {
+			return refusal
+		}
+	}
+	if refusal := d.onHold(ctx); refusal != nil {
+		return refusal
+	}
+	began = time.Now()
+	leave, full := meter.AwaitPlace(ctx, until, limits, app, tenant, connection)
+	d.waited(began.Add(-waited))
+	if leave == nil {
+		refusal := auth.Refuse(auth.TooManyInFlight, gaveUp(ctx, fmt.Errorf("in_flight %s is full", full))).After(runningRetry)
+		refusal.Detail += " (in_flight " + full + ")"
+		return refusal
+	}
+	d.held = append(d.held, leave)
+	if refusal := d.onHold(ctx); refusal != nil { // it may have waited
+		return refusal
+	}
+	if !d.order.Operation.Resyncs() {
+		return nil
+	}
+	if refusal := d.exclude(ctx); refusal != nil {
+		return refusal
+	}
+	return d.coolDown(ctx)
+}
+
+// gaveUp is why a call did not begin, and that its caller left while it waited.
+func gaveUp(ctx context.Context, why error) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("%w; the caller left while it waited", why)
+	}
+	return why
+}
+
+// place names a tenant in a text; onsite there is none.
+func place(tenant string) string {
+	if tenant == "" {
+		return "the installation"
+	}
+	return tenant
+}
+
+// leastWait is what counts as having waited at all.
+const leastWait = time.Millisecond
+
+// waited records how long the call waited for its turn.
+func (d *Decision) waited(since time.Time) {
+	if waited := time.Since(since); d.gateway.config.Wait > 0 && waited >= leastWait {
+		d.record.Waited = waited
+	}
+}
+
+// beginKeyed notes a call with an Idempotency-Key before it is sent, or finds what the first one was answered.
+func (d *Decision) beginKeyed(ctx context.Context) (refusal *auth.Refusal) {
+	g, p := d.gateway, d.Principal
+	person := ""
+	if p.Scheme == auth.BrowserSession {
+		person = p.ID
+	}
+	epoch, err := g.sessionManager().RevocationEpoch(ctx, d.app.Name, p.Tenant, person)
+	if err != nil {
+		return auth.Refuse(auth.StoreUnavailable, err).After(time.Second)
+	}
+	answers := guard.Answers{KV: g.state.KV, Locker: g.state.Locker, Sealer: g.keys, Keep: g.config.Idempotency, Mark: epoch}
+	key := auth.Key("idempotency", d.app.Name, string(p.Tenant), string(p.Scheme), p.ID, d.order.Operation.String(), d.order.IdempotencyKey)
+	d.entry, d.Kept, refusal = answers.Begin(ctx, key, d.order.Fingerprint, d.record.RequestID)
+	return refusal
+}
+
+// exclude makes sure that the same call is not running already, here or at another gateway.
+func (d *Decision) exclude(ctx context.Context) *auth.Refusal {
+	state, arguments, id := d.gateway.state, &d.order.Arguments, d.record.RequestID
+	name := auth.Key("running", string(d.Principal.Tenant), d.order.Operation.String(), strconv.Itoa(int(arguments.Connection)), arguments.ActorType, d.record.KeysSum)
+	d.name = name
+	running := func(other string) *auth.Refusal {
+		return auth.Refuse(auth.CallRunning, fmt.Errorf("request %s makes the same call", other)).After(runningRetry).Of(other)
+	}
+	if !state.alone {
+		held, holder, err := lease.Hold(ctx, state.Locker, name, id)
+		switch {
+		case err != nil && d.gateway.config.StrictStore:
+			return auth.Refuse(auth.StoreUnavailable, err).After(time.Second)
+		case err != nil:
+			// To refuse every call because the other gateways cannot be asked would be worse.
+			d.gateway.platform.Logger.Warn("store unavailable; the same call may be running at another gateway", zap.String("request_id", id), zap.Error(err))
+		case holder != id:
+			return running(holder)
+		default:
+			d.held = append(d.held, func() {
+				d.record.AlsoRunning = held.LostTo()
+				held.Release()
+			})
+		}
+	}
+	// A call that holds the lease of all gateways takes this gateway's own too, which holds when the store does not.
+	if other := state.running.TryStart(name, id); other != "" {
+		return running(other)
+	}
+	d.held = append(d.held, func() { state.running.Done(name) })
+	if d.order.IdempotencyKey != "" {
+		return nil // a key that has not been used says that the call is meant once more
+	}
+	return d.mayRunStill(ctx)
+}
+
+// unendedKey names in the store what Running names in this process.
+func unendedKey(name string) string { return auth.Key("unended", name) }
+
+// mayRunStill refuses a call while the same one, which was sent and not answered, may be running at SuperOffice.
+func (d *Decision) mayRunStill(ctx context.Context) *auth.Refusal {
+	state := d.gateway.state
+	id, left := state.running.MayRun(d.name)
+	if id == "" && !state.alone {
+		raw, found, err := state.KV.Get(ctx, unendedKey(d.name))
+		if err != nil && d.gateway.config.StrictStore {
+			return auth.Refuse(auth.StoreUnavailable, err).After(time.Second)
+		} else if err != nil {
+			d.gateway.platform.Logger.Warn("store unavailable; the same call may be running still", zap.String("request_id", d.record.RequestID), zap.Error(err))
+		}
+		var until string
+		until, id, _ = strings.Cut(raw, " ")
+		end, err := time.Parse(time.RFC3339, until)
+		if left = time.Until(end); !found || err != nil || left <= 0 {
+			id = ""
+		}
+	}
+	if id == "" {
+		return nil
+	}
+	refusal := auth.Refuse(auth.CallRunning, fmt.Errorf("request %s made the same call, and its end is not known", id)).After(left).Of(id)
+	refusal.Detail = "The same call was sent a short time ago, its end is not known, and it may be running still. Nothing was sent. Look in SuperOffice; to send it once more all the same, add an Idempotency-Key."
+	return refusal
+}
+
+// noteUnended notes a call that may be running still: for as long as the gateway would have waited for its answer.
+func (d *Decision) noteUnended() {
+	state, until := d.gateway.state, d.record.Started.Add(maxCallTime)
+	state.running.Unended(d.name, d.record.RequestID, until)
+	if state.alone {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), cleanupTime)
+	defer cancel()
+	if err := state.KV.Set(ctx, unendedKey(d.name), until.Format(time.RFC3339)+" "+d.record.RequestID, time.Until(until)); err != nil {
+		d.gateway.platform.Logger.Warn("store unavailable; other gateways do not know that the call may be running still", zap.String("request_id", d.record.RequestID), zap.Error(err))
+	}
+}
+
+// unknown reports whether the call was sent and its end is not known; the second case is a fault of ours after it was sent.
+func (d *Decision) unknown() bool {
+	return d.record.Outcome.Class == outcome.Unknown || d.record.Outcome.Class == "" && d.record.Sends > 0
+}
+
+// gaveUp reports whether something before SuperOffice answered in its place, which does not say that the call is over.
+func (d *Decision) gaveUp() bool {
+	return d.record.Status == http.StatusBadGateway || d.record.Status == http.StatusGatewayTimeout
+}
+
+// coolDown keeps resyncs of everything apart.
+func (d *Decision) coolDown(ctx context.Context) *auth.Refusal {
+	period, kv := d.gateway.config.CoolDown, d.gateway.state.KV
+	if period == 0 || !d.order.Arguments.Everything {
+		return nil
+	}
+	name := auth.Key("cooling", string(d.Principal.Tenant), strconv.Itoa(int(d.order.Arguments.Connection)))
+	until, cooling, err := kv.Get(ctx, name)
+	if err == nil && !cooling {
+		if d.order.DryRun {
+			return nil
+		}
+		until = time.Now().Add(period).Format(time.RFC3339)
+		var first bool
+		if first, err = kv.SetNX(ctx, name, until, period); first {
+			d.held = append(d.held, func() { d.endCoolDown(name) })
+			return nil
+		}
+	}
+	if err != nil {
+		return auth.Refuse(auth.StoreUnavailable, err).After(time.Second)
+	}
+	end, err := time.Parse(time.RFC3339, until)
+	if err != nil {
+		return auth.Refuse(auth.Internal, err)
+	}
+	return auth.Refuse(auth.CoolingDown, fmt.Errorf("cool_down of %s after the last resync of everything ends at %s", period, until)).After(max(time.Until(end), time.Second))
+}
+
+// endCoolDown takes the cool-down of a call back that did not run after all.
+func (d *Decision) endCoolDown(name string) {
+	if d.record.Sends > 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), cleanupTime)
+	defer cancel()
+	_ = d.gateway.state.KV.Delete(ctx, name)
+}
+
+// Release gives everything back that the decision holds, and keeps the result of a call with an
+// Idempotency-Key. It may be called more than once.
+func (d *Decision) Release() {
+	if d.name != "" && d.record.Sends > 0 && (d.unknown() || d.gaveUp()) {
+		d.noteUnended()
+	}
+	if e := d.entry; e != nil {
+		d.entry = nil
+		switch {
+		case d.unknown(), d.withheld:
+			e.Unknown()
+		case d.answer != nil && d.answer.whole:
+			e.Answered(guard.Answer{RequestID: d.record.RequestID, Status: d.answer.status, Header: d.answer.header, Body: d.answer.body})
+		default:
+			e.NotRun()
+		}
+	}
+	d.name = ""
+	held := d.held
+	d.held = nil
+	for _, release := range held {
+		release()
+	}
+}

@@ -1,0 +1,32 @@
+package gateway
+
+import (
+	"context"
+
+	"github.com/caddy-erpsync/caddy-erpsync/auth"
+	"github.com/caddy-erpsync/caddy-erpsync/auth/session"
+	"github.com/caddy-erpsync/caddy-erpsync/outcome"
+	"github.com/caddy-erpsync/caddy-erpsync/superoffice"
+)
+
+// SetConsent records what SuperOffice said of an app in a tenant.
+func (g *Gateway) SetConsent(app string, tenant superoffice.Tenant, consent outcome.Consent) {
+	g.state.health.SetConsent(app, string(tenant), consent, "")
+}
+
+// ForgetUngranted and NoticeApprovals are what maintain does from time to time.
+func (g *Gateway) ForgetUngranted() { g.forgetUngranted() }
+
+// NoticeApprovals is what maintain does every minute.
+func (g *Gateway) NoticeApprovals(ctx context.Context) { g.noticeApprovals(ctx) }
+
+// Fresh returns the session with a token that can be used.
+func (n *Sessions) Fresh(ctx context.Context, token session.Token, s session.Session) (session.Session, *auth.Refusal) {
+	return n.fresh(ctx, token, s, auth.Secret{})
+}
+
+// RenewalFailed reports whether the last renewal of a session failed, ahead of time or not.
+func (n *Sessions) RenewalFailed(token session.Token) bool {
+	place := token.Place()
+	return n.failures.Blocked("ahead "+string(place[:])) || n.failures.Blocked(string(place[:]))
+}

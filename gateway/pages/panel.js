@@ -1,0 +1,139 @@
+// For the page of a SuperOffice web panel: signs people in in a pop-up and
+// gives the iframe a session of its own. Include it from the gateway:
+//
+//   <script src="/erpsync/panel.js"></script>
+//   const session = (await erpsync.session()) ?? null;    // null: nobody is signed in
+//   button.onclick = async () => use(await erpsync.signIn());
+//   const { ok, outcome, explanation } = await erpsync.call("ForceResync", { ErpConnectionId: 612, InternalKeyIds: [386] });
+//
+// Types for TypeScript: docs/examples/erpsync.d.ts in the gateway's repository.
+"use strict";
+(() => {
+	const script = new URL(document.currentScript.src);
+	const prefix = script.pathname.replace(/\/panel\.js$/, "");
+	const at = (path) => script.origin + path;
+	// What SuperOffice's client adds to a panel's URL: the tenant and the person it is shown to.
+	const query = new URLSearchParams(location.search);
+	const shown = { uctx: query.get("uctx") ?? "", usid: query.get("usid") ?? "" };
+	let current = null;
+
+	const base64url = (bytes) => btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+
+	async function json(response) {
+		const body = await response.json();
+		if (!response.ok) throw Object.assign(new Error(body.detail ?? response.statusText), body);
+		return body;
+	}
+
+	async function session() {
+		const response = await fetch(at(`${prefix}/session?${new URLSearchParams(shown)}`), { credentials: "include" });
+		if (response.status === 401) return (current = null);
+		return (current = await json(response));
+	}
+
+	// Why nobody was signed in: ending names it (sign_in_declined, tenant_not_granted, …), message says it in the person's language.
+	const failure = (told) => Object.assign(new Error(`${told.title}. ${told.detail}`), told);
+
+	// A browser that keeps no cookies in frames takes the session and forgets it at once.
+	async function kept(signedIn) {
+		if (await session()) return (current = signedIn);
+		throw failure({ ending: "cookies_blocked", reason: "sign_in_again", status: 401, title: "The browser keeps no cookies here", detail: "Allow cookies for this page, or open it in a window of its own." });
+	}
+
+	// Call it from a click: browsers open pop-ups for clicks alone. It rejects if nobody was signed in, with the ending and the
+	// reason in the error.
+	function signIn() {
+		const verifier = base64url(crypto.getRandomValues(new Uint8Array(32)));
+		const popup = open("about:blank", "_blank", "popup,width=520,height=680");
+		if (!popup) return Promise.reject(Object.assign(new Error("The browser did not open the sign-in window."), { ending: "popup_blocked" }));
+		return new Promise((resolve, reject) => {
+			const closed = setInterval(() => {
+				if (popup.closed) done(() => reject(Object.assign(new Error("The sign-in window was closed."), { ending: "popup_closed" })), 1000);
+			}, 500);
+			let over = false;
+			function done(then, delay = 0) {
+				clearInterval(closed);
+				setTimeout(() => {
+					if (over) return;
+					over = true;
+					removeEventListener("message", listen);
+					then();
+				}, delay);
+			}
+			function listen(event) {
+				if (event.source !== popup || event.origin !== script.origin) return;
+				const told = event.data?.erpsync;
+				if (typeof told?.ending === "string") return done(() => reject(failure(told)));
+				if (typeof told !== "string") return;
+				const body = JSON.stringify({ code: told, verifier, panel: shown });
+				done(() => fetch(at(`${prefix}/hand-over`), { method: "POST", credentials: "include", headers: { "Content-Type": "application/json" }, body })
+					.then(json).then(kept).then(resolve, reject));
+			}
+			addEventListener("message", listen);
+			crypto.subtle.digest("SHA-256", new TextEncoder().encode(verifier)).then((digest) => {
+				const ask = new URLSearchParams({ panel: base64url(new Uint8Array(digest)), opener: location.origin });
+				if (shown.uctx) ask.set("tenant", shown.uctx);
+				popup.location.replace(at(`${prefix}/sign-in?${ask}`));
+			}, reject);
+		});
+	}
+
+	// Resolves to what became of the call, whatever that is; rejects where nobody is signed in.
+	async function call(operation, body, { idempotencyKey, dryRun, confirm } = {}) {
+		if (!current) throw new Error("Nobody is signed in.");
+		const headers = { "Content-Type": "application/json", Accept: "application/json", "X-XSRF-TOKEN": current.xsrf };
+		if (idempotencyKey !== undefined) headers["Idempotency-Key"] = idempotencyKey;
+		if (dryRun) headers["ErpSync-Dry-Run"] = String(dryRun);
+		if (confirm) headers["ErpSync-Confirm"] = "all";
+		let response, text;
+		try {
+			response = await fetch(at(current.agent + operation), {
+				method: "POST", credentials: "include", headers, body: JSON.stringify(body), // none for undefined: an empty object would mean everything
+			});
+			text = await response.text();
+		} catch {
+			// It may have been sent, and it may have run: a page must not take this for a failure that can be repeated.
+			return result(response, "unknown", null, "No whole answer came. Look in SuperOffice before you send it again.");
+		}
+		const answer = parsed(text);
+		if (response.headers.get("Content-Type")?.startsWith("application/problem+json")) {
+			if (response.status === 401) current = null;
+			const outcome = { outcome_unknown: "unknown", upstream_unreachable: "unreachable" }[answer?.reason] ?? "refused";
+			return result(response, outcome, answer, answer?.detail);
+		}
+		if (answer?.dry_run) return result(response, "dry_run", answer, answer.note);
+		return result(response, response.headers.get("ErpSync-Outcome") ?? said(response, answer), answer, answer?.UserExplanation);
+	}
+
+	function parsed(text) {
+		try {
+			return JSON.parse(text);
+		} catch {
+			return null;
+		}
+	}
+
+	// What an answer says that is too long for the gateway to have read it first.
+	function said(response, answer) {
+		if (!response.ok) return "fault";
+		return { Ok: "ok", OkWithInfo: "info", Warning: "warning", Error: "error" }[answer?.Status] ?? "unreadable";
+	}
+
+	function result(response, outcome, answer, explanation) {
+		const header = (name) => response?.headers.get(name) ?? null;
+		return {
+			ok: ["ok", "info", "warning", "dry_run"].includes(outcome) && response.ok, outcome, explanation: explanation ?? "",
+			requestId: header("ErpSync-Request-Id"), replayed: header("ErpSync-Replayed"), status: response?.status ?? 0, reason: answer?.reason ?? null,
+			running: answer?.running ?? null, retryAfter: header("Retry-After") && Number(header("Retry-After")), signIn: answer?.sign_in ?? null, answer,
+		};
+	}
+
+	async function signOut() {
+		if (!current) return null;
+		const answer = await json(await fetch(at(`${prefix}/sign-out`), { method: "POST", credentials: "include", headers: { "X-XSRF-TOKEN": current.xsrf } }));
+		current = null;
+		return answer;
+	}
+
+	window.erpsync = { session, signIn, call, signOut };
+})();

@@ -1,0 +1,59 @@
+package report_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/caddy-erpsync/caddy-erpsync/gateway/report"
+	"github.com/caddy-erpsync/caddy-erpsync/internal/gatewaytest"
+	"github.com/caddy-erpsync/caddy-erpsync/sandbox"
+)
+
+func TestACheckGoesStepByStepAndSaysWhatToDoWhereItEnds(t *testing.T) {
+	t.Parallel()
+	g := newDesk(t, gatewaytest.Approvals())
+	at := func(tenant, step, found, remedy string) {
+		t.Helper()
+		c := g.check(tenant)
+		last := c.Steps[len(c.Steps)-1]
+		if c.OK != (remedy == "") || last.Name != step || !strings.Contains(last.Found, found) || !strings.Contains(last.Remedy, remedy) {
+			t.Errorf("%s: %+v", tenant, c)
+		}
+	}
+	at("Cust54321", "registry", "tenant_suspended", "suspended")
+	at("Cust99999", "state", "tenant_unknown", "check the environment")
+	at("cust12345", "token", "no_system_token", "/erpsync/approve?app=erp&tenant=Cust12345")
+	g.importTokens(false, report.ImportTenant{Tenant: "Cust12345", SystemToken: "Sandbox erp-wrong"})
+	at("Cust12345", "credential", "consent_required", "/erpsync/approve?app=erp&tenant=Cust12345")
+	g.importTokens(false, report.ImportTenant{Tenant: "Cust12345", SystemToken: g.SO.SystemToken("erp", "Cust12345"), Name: "Uno AS"})
+	at("Cust12345", "connections", "612 Visma, 613 Failing ERP", "")
+	if c := g.check("Cust12345"); c.Calls != 4 || len(c.Steps) != 6 {
+		t.Errorf("%d calls, %d steps", c.Calls, len(c.Steps))
+	}
+	mints := g.SO.Mints("ticket")
+	if got := g.Do(nil, http.MethodPost, gatewaytest.TenantPath, gatewaytest.SeedBody, g.Service()); got.Status != http.StatusOK {
+		t.Errorf("after the check: %d %s", got.Status, got.Body)
+	}
+	if g.SO.Mints("ticket") != mints {
+		t.Error("the call did not use the ticket that the check minted")
+	}
+	g.SO.SetState("Cust12345", "Suspended")
+	at("Cust12345", "state", "tenant_not_running (Suspended)", "ask SuperOffice")
+	g.SO.SetState("Cust12345", "Running")
+	g.SO.Move("Cust12345", "http://elsewhere.example")
+	at("Cust12345", "state", "host_not_trusted", "report it")
+}
+
+func TestACheckFindsThatSuperOfficeDoesNotGrantTheAgent(t *testing.T) {
+	t.Parallel()
+	g := newDesk(t, gatewaytest.Approvals(), asQuote)
+	g.importTokens(false, report.ImportTenant{Tenant: "Cust12345", SystemToken: g.SO.SystemToken("quote", "Cust12345")})
+	for _, how := range []string{"error", "message", "aspnet", "empty", "unauthorized"} {
+		g.SO.Switch(func(s *sandbox.Switches) { s.Refusal = how })
+		c := g.check("Cust12345")
+		if last := c.Steps[len(c.Steps)-1]; c.OK || last.Name != "agent" || !strings.Contains(last.Remedy, "app manager") {
+			t.Errorf("%s: %+v", how, c)
+		}
+	}
+}

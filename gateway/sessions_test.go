@@ -1,0 +1,65 @@
+package gateway_test
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/caddy-erpsync/caddy-erpsync/auth/session"
+	"github.com/caddy-erpsync/caddy-erpsync/gateway"
+	"github.com/caddy-erpsync/caddy-erpsync/internal/gatewaytest"
+)
+
+// sessionToken returns what a browser's cookie holds.
+func sessionToken(t *testing.T, g *gatewaytest.Fixture, client *http.Client) (token session.Token) {
+	t.Helper()
+	site, err := url.Parse(strings.Replace(g.Site, "http:", "https:", 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, cookie := range client.Jar.Cookies(site) {
+		if cookie.Name == gateway.SessionCookie {
+			token, _ = g.Sessions().Manager.Keys.Parse(cookie.Value)
+		}
+	}
+	return token
+}
+
+// age leaves a session's access token so much of its time.
+func age(t *testing.T, g *gatewaytest.Fixture, token session.Token, left time.Duration) session.Session {
+	t.Helper()
+	s, _, err := g.Sessions().Manager.Update(t.Context(), token, func(s *session.Session) {
+		s.AccessIssued, s.AccessExpires = time.Now().Add(-time.Hour), time.Now().Add(left)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestARenewalThatFailedAheadOfTimeRefusesNobodyWhoseTokenHasEndedSince(t *testing.T) {
+	t.Parallel()
+	var down atomic.Bool
+	g := gatewaytest.New(t, gatewaytest.Answering(func(w http.ResponseWriter, r *http.Request) bool {
+		if down.Load() && strings.HasSuffix(r.URL.Path, "/oauth/tokens") {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return true
+		}
+		return false
+	}))
+	client, _ := g.SignIn("tove")
+	token := sessionToken(t, g, client)
+	down.Store(true)
+	if _, refusal := g.Sessions().Fresh(t.Context(), token, age(t, g, token, 30*time.Second)); refusal != nil {
+		t.Fatalf("ahead of time: %v", refusal)
+	}
+	gatewaytest.WaitFor(t, func() bool { return g.Sessions().RenewalFailed(token) })
+	down.Store(false)
+	s, refusal := g.Sessions().Fresh(t.Context(), token, age(t, g, token, -time.Second))
+	if refusal != nil || !time.Now().Before(s.AccessExpires) {
+		t.Errorf("after the token has ended: %v", refusal)
+	}
+}

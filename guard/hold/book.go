@@ -1,0 +1,348 @@
+package hold
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/caddy-erpsync/caddy-erpsync/auth"
+	"github.com/caddy-erpsync/caddy-erpsync/auth/lease"
+)
+
+const (
+	// FollowEvery is how often the store is asked for what other gateways were ordered.
+	FollowEvery = 500 * time.Millisecond
+
+	askTimeout = 2 * time.Second
+
+	// maxHolds bounds how many holds there are at a time.
+	maxHolds = 1000
+
+	// storeKey is where the holds are in the store, and the name of the lease that changes are made under.
+	storeKey = "holds"
+
+	// keptFor is how long the store keeps them: in effect until they are written again.
+	keptFor = 10 * 365 * 24 * time.Hour
+
+	lookAgain = 20 * time.Millisecond
+
+	// tryAgain is how long after a failure nobody asks again what is on hold.
+	tryAgain = time.Second
+)
+
+// Storage keeps a copy for a start without the store. What is not there is fs.ErrNotExist.
+type Storage interface {
+	Load(ctx context.Context, key string) ([]byte, error)
+	Store(ctx context.Context, key string, value []byte) error
+}
+
+// ErrUnknown means that neither the store nor the copy could be read since the start: nobody knows what is on hold.
+var ErrUnknown = errors.New("neither the store nor Caddy's storage says what is on hold")
+
+// CopyError means that a change is in force, but that the copy for a start without the store is not.
+type CopyError struct{ Err error }
+
+func (e *CopyError) Error() string {
+	return "it is in force, but could not be written to Caddy's storage for a start without the store: " + e.Err.Error()
+}
+
+func (e *CopyError) Unwrap() error { return e.Err }
+
+// Book holds what is on hold at the gateways of a store. It is safe for concurrent use.
+type Book struct {
+	kv     auth.KV
+	locker lease.Locker
+
+	current atomic.Pointer[record] // nil: not known yet
+
+	mu      sync.Mutex // over the following, and over changes of current
+	storage Storage    // nil: no copy is kept
+	path    string
+	copied  int64 // the version of the copy; -1: unknown
+	unread  error // why the copy could not be read; nil: it was, or there is none
+
+	opening sync.Mutex
+	tried   time.Time // when opening failed last
+	failed  error     // and why
+}
+
+// NewBook makes the book of a store. Nothing is read before it is asked for.
+func NewBook(kv auth.KV, locker lease.Locker) *Book {
+	return &Book{kv: kv, locker: locker, copied: -1}
+}
+
+// KeepIn has a copy kept at path of storage, for a start without the store. The first storage stays.
+func (b *Book) KeepIn(storage Storage, path string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.storage == nil {
+		b.storage, b.path = storage, path
+	}
+}
+
+// open reads what is on hold, once for all who wait: the copy, then the store, of which the newer counts. The error is
+// ErrUnknown with what failed.
+func (b *Book) open(ctx context.Context) (*record, error) {
+	b.opening.Lock()
+	defer b.opening.Unlock()
+	if known := b.current.Load(); known != nil {
+		return known, nil
+	}
+	if time.Since(b.tried) < tryAgain {
+		return nil, b.failed
+	}
+	ctx = context.WithoutCancel(ctx) // a caller that leaves is no failure for those who wait with it; both steps bound themselves
+	kept, err := b.load(ctx)
+	if err == nil && kept != nil {
+		b.learn(kept)
+	}
+	b.mu.Lock()
+	b.unread = err
+	b.mu.Unlock()
+	err = b.Refresh(ctx) // without the store the copy is in force
+	if known := b.current.Load(); known != nil {
+		return known, nil
+	}
+	b.tried, b.failed = time.Now(), fmt.Errorf("%w: %w", ErrUnknown, err)
+	return nil, b.failed
+}
+
+// load reads the copy; nil if there is none.
+func (b *Book) load(ctx context.Context) (*record, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.storage == nil {
+		return nil, nil //nolint:nilnil // no copy is a value
+	}
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	raw, err := b.storage.Load(ctx, b.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return new(record), nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("storage of Caddy: %w", err)
+	}
+	var kept record
+	if err := json.Unmarshal(raw, &kept); err != nil {
+		return nil, fmt.Errorf("storage of Caddy: %s: %w", b.path, err)
+	}
+	b.copied = kept.Version
+	return &kept, nil
+}
+
+// copyUnread returns why the copy could not be read; nil if it was, or if there is none.
+func (b *Book) copyUnread() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.unread
+}
+
+// learn takes a record over unless a newer one is known.
+func (b *Book) learn(r *record) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if known := b.current.Load(); known == nil || known.Version < r.Version {
+		b.current.Store(r)
+	}
+}
+
+// Refresh asks the store what is on hold. While it gives no answer, the last known holds stay in force. A store
+// that has lost them is told again: that they are not there does not mean that anybody released them.
+func (b *Book) Refresh(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	stored, found, err := b.get(ctx)
+	if err != nil {
+		return err
+	}
+	known := b.current.Load()
+	switch {
+	case found && (known == nil || stored.Version >= known.Version):
+		b.learn(stored)
+	case found: // it was restored from before
+		if err := b.kv.Set(ctx, storeKey, encode(known), keptFor); err != nil {
+			return err
+		}
+	case known == nil && b.copyUnread() != nil: // that the store has nothing does not mean that nothing is on hold
+		return b.copyUnread()
+	case known == nil:
+		b.learn(new(record))
+	case known.Version > 0:
+		if _, err := b.kv.SetNX(ctx, storeKey, encode(known), keptFor); err != nil {
+			return err
+		}
+	}
+	if err := b.copy(ctx); err != nil {
+		return &CopyError{err}
+	}
+	return nil
+}
+
+// get reads the record of the store.
+func (b *Book) get(ctx context.Context) (*record, bool, error) {
+	raw, found, err := b.kv.Get(ctx, storeKey)
+	if err != nil || !found {
+		return nil, false, err
+	}
+	var stored record
+	if err := json.Unmarshal([]byte(raw), &stored); err != nil {
+		return nil, false, fmt.Errorf("the store's holds: %w", err)
+	}
+	return &stored, true, nil
+}
+
+// copy keeps what is known in Caddy's storage, if that is not what is there.
+func (b *Book) copy(ctx context.Context) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	known := b.current.Load()
+	if b.storage == nil || known == nil || known.Version == 0 || known.Version == b.copied {
+		return nil
+	}
+	if err := b.storage.Store(ctx, b.path, []byte(encode(known))); err != nil {
+		return fmt.Errorf("storage of Caddy: %w", err)
+	}
+	b.copied = known.Version
+	return nil
+}
+
+func encode(r *record) string {
+	raw, err := json.Marshal(r)
+	if err != nil {
+		panic(err) // texts, numbers and times always marshal
+	}
+	return string(raw)
+}
+
+// Find returns the hold that stops a call; of several the one that lasts longest. connection is as in Target.Covers. The error is
+// ErrUnknown, with what failed.
+func (b *Book) Find(ctx context.Context, app, tenant string, connection int32) (Hold, bool, error) {
+	known := b.current.Load()
+	if known == nil {
+		var err error
+		if known, err = b.open(ctx); err != nil {
+			return Hold{}, false, err
+		}
+	}
+	if len(known.Holds) == 0 { // nearly always
+		return Hold{}, false, nil
+	}
+	found, held := known.find(app, tenant, connection, time.Now())
+	return found, held, nil
+}
+
+// InForce returns what is on hold, the oldest first. The error is ErrUnknown, with what failed.
+func (b *Book) InForce(ctx context.Context) ([]Hold, error) {
+	known := b.current.Load()
+	if known == nil {
+		var err error
+		if known, err = b.open(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return known.inForce(time.Now()), nil
+}
+
+// Count returns how many holds are in force, as far as is known without asking.
+func (b *Book) Count() int {
+	known := b.current.Load()
+	if known == nil {
+		return 0
+	}
+	return len(known.inForce(time.Now()))
+}
+
+// Follow takes over what other gateways were ordered, until ctx ends. After each look at the store it calls looked, with
+// the error of one that failed.
+func (b *Book) Follow(ctx context.Context, looked func(error)) {
+	tick := time.NewTicker(FollowEvery)
+	defer tick.Stop()
+	for {
+		_, _ = b.open(ctx)
+		if err := b.Refresh(ctx); ctx.Err() == nil {
+			looked(err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// Set puts on hold, in place of an earlier hold of the same target. It is in force at this gateway when Set returns, and
+// at the others within FollowEvery. An error means that nothing has changed, unless it is a *CopyError.
+func (b *Book) Set(ctx context.Context, h Hold) error {
+	return b.change(ctx, func(holds []Hold) ([]Hold, error) {
+		holds = slices.DeleteFunc(holds, func(other Hold) bool { return other.Equal(h.Target) })
+		if len(holds) >= maxHolds {
+			return nil, fmt.Errorf("%d holds are in force, and there can be no more; hold a tenant, an app or everything", len(holds))
+		}
+		return append(holds, h), nil
+	})
+}
+
+// Release ends the hold of exactly the target, and returns it. found is false if there is none. An error means that
+// nothing has changed, unless it is a *CopyError.
+func (b *Book) Release(ctx context.Context, target Target) (released Hold, found bool, err error) {
+	err = b.change(ctx, func(holds []Hold) ([]Hold, error) {
+		return slices.DeleteFunc(holds, func(other Hold) bool {
+			if other.Equal(target) {
+				released, found = other, true
+			}
+			return other.Equal(target)
+		}), nil
+	})
+	return released, found, err
+}
+
+// change edits the holds of the store, one at a time among all gateways, and drops those that have ended.
+func (b *Book) change(ctx context.Context, edit func([]Hold) ([]Hold, error)) error {
+	held, err := b.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer held.Release()
+	_, _ = b.open(ctx)
+	if err := b.Refresh(ctx); err != nil && !errors.As(err, new(*CopyError)) {
+		return err
+	}
+	known := b.current.Load()
+	holds, err := edit(known.inForce(time.Now()))
+	if err != nil {
+		return err
+	}
+	next := &record{Version: known.Version + 1, Holds: holds}
+	if err := b.kv.Set(ctx, storeKey, encode(next), keptFor); err != nil {
+		return err
+	}
+	b.learn(next)
+	if err := b.copy(ctx); err != nil {
+		return &CopyError{err}
+	}
+	return nil
+}
+
+// lock waits until nobody else changes the holds.
+func (b *Book) lock(ctx context.Context) (*lease.Held, error) {
+	holder := rand.Text()
+	for {
+		held, current, err := lease.Hold(ctx, b.locker, storeKey, holder)
+		if err != nil || current == holder {
+			return held, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(lookAgain):
+		}
+	}
+}

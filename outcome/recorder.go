@@ -1,0 +1,75 @@
+package outcome
+
+import (
+	"errors"
+	"strings"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+// Recorder learns of calls. Both methods are called with the call's one record, which they must not change (but for what is their own),
+// and must not block.
+type Recorder interface {
+	// Began is called before a call is sent, and not for one that is refused.
+	Began(*Record)
+	// Ended is called once for each call, when everything about it is known.
+	Ended(*Record)
+}
+
+// AuditLog writes a line before a call is sent, so that a process that is killed meanwhile leaves a
+// trace, and one when it is over.
+type AuditLog struct {
+	Logger *zap.Logger
+	// Written is told of every line why it could not be written; nil: it was. A nil Written is told nothing.
+	Written func(error)
+}
+
+// Began writes who wants what. Whether that could be written is the record's Unwritten afterwards.
+func (a AuditLog) Began(r *Record) {
+	a.write(a.Logger.Check(zap.InfoLevel, "erpsync call started"), r, (*started)(r))
+}
+
+// Ended writes the whole record.
+func (a AuditLog) Ended(r *Record) {
+	a.write(a.Logger.Check(zap.InfoLevel, "erpsync call"), r, r)
+}
+
+var errNoAuditLog = errors.New("no log takes the logger http.handlers.erpsync.audit")
+
+func (a AuditLog) write(entry *zapcore.CheckedEntry, r *Record, line zapcore.ObjectMarshaler) {
+	r.Unwritten = errNoAuditLog
+	if entry == nil {
+		return
+	}
+	r.Unwritten = nil
+	entry.ErrorOutput = (*unwritten)(r) // where zap says what a core could not write; it returns nothing
+	entry.Write(zap.Inline(line))
+	if a.Written != nil {
+		a.Written(r.Unwritten)
+	}
+}
+
+// unwritten takes what zap says of a line that could not be written.
+type unwritten Record
+
+// Write keeps what is said. zap writes the time, "write error: " and the error.
+func (u *unwritten) Write(said []byte) (int, error) {
+	_, cause, _ := strings.Cut(strings.TrimSpace(string(said)), "write error: ")
+	u.Unwritten = errors.New(cause)
+	return len(said), nil
+}
+
+// Sync does nothing.
+func (*unwritten) Sync() error { return nil }
+
+// EndpointRefused writes that a request to an endpoint was refused.
+func (a AuditLog) EndpointRefused(r *EndpointRefusal) {
+	a.write(a.Logger.Check(zap.InfoLevel, "erpsync endpoint refused"), new(Record), r)
+}
+
+var (
+	_ Recorder = AuditLog{}
+	_ Recorder = (*Metrics)(nil)
+	_ Recorder = (*Ledger)(nil)
+)

@@ -1,0 +1,4 @@
+package sandbox
+
+// PostLoopback is what a push is posted with.
+var PostLoopback = postLoopback
