@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
 	"github.com/caddy-erpsync/caddy-erpsync/auth"
@@ -18,9 +19,10 @@ import (
 	"github.com/caddy-erpsync/caddy-erpsync/gateway/report"
 	"github.com/caddy-erpsync/caddy-erpsync/guard"
 	"github.com/caddy-erpsync/caddy-erpsync/internal/build"
+	"github.com/caddy-erpsync/caddy-erpsync/internal/secret"
+	"github.com/caddy-erpsync/caddy-erpsync/internal/transport"
 	"github.com/caddy-erpsync/caddy-erpsync/outcome"
 	"github.com/caddy-erpsync/caddy-erpsync/superoffice"
-	"github.com/caddyserver/caddy/v2"
 )
 
 // builder makes a gateway's configuration of a handler's, which it does not change.
@@ -111,6 +113,26 @@ func (b *builder) build() (err error) {
 	return nil
 }
 
+// keys returns the secrets that everything of the gateway's own is sealed under: those that are
+// configured, or one that Caddy's storage keeps.
+func (b *builder) keys() (keys [][]byte, err error) {
+	for _, raw := range b.h.Keys {
+		key, err := secret.Open("keys", raw, b.logger)
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, []byte(key.Get().Reveal()))
+	}
+	if len(keys) > 0 {
+		return keys, nil
+	}
+	key, err := secret.KeptKey(b.ctx, b.storage)
+	if err != nil {
+		return nil, fmt.Errorf("keys: none is configured, and Caddy's storage does not keep one: %w", err)
+	}
+	return [][]byte{key}, nil
+}
+
 func (b *builder) upstream() (err error) {
 	h := b.h
 	if h.Upstream == "" {
@@ -143,15 +165,15 @@ func (b *builder) newPlatform() (gateway.Platform, error) {
 	if err != nil {
 		return gateway.Platform{}, err
 	}
-	transport := b.transport
-	if transport == nil {
-		if transport, err = newTransport(b.ctx, b.h.TransportRaw); err != nil {
+	roundTripper := b.transport
+	if roundTripper == nil {
+		if roundTripper, err = transport.New(b.ctx, b.h.TransportRaw); err != nil {
 			return gateway.Platform{}, err
 		}
 	}
 	return gateway.Platform{
-		Logger: b.logger, Audit: b.logger.Named("audit"), Metrics: metrics, Storage: b.storage, Transport: transport,
-		Background: outgoing, Emit: b.emit, Draining: caddy.Exiting, Node: node(),
+		Logger: b.logger, Audit: b.logger.Named("audit"), Metrics: metrics, Storage: b.storage, Transport: roundTripper,
+		Background: transport.Context, Emit: b.emit, Draining: caddy.Exiting, Node: node(),
 	}, nil
 }
 
@@ -168,13 +190,13 @@ func (b *builder) app(a *App) (config gateway.AppConfig, err error) {
 		return config, err
 	}
 	if a.ClientID != "" {
-		id, err := resolve(a.ClientID, auth.ParseSecret)
+		id, err := secret.Resolve(a.ClientID, auth.ParseSecret)
 		if err != nil {
 			return config, fmt.Errorf("client_id: %w", err)
 		}
 		config.ClientID = id.Reveal()
 	}
-	if config.ClientSecret, err = optionalSecret("client_secret", a.ClientSecret, b.logger); err != nil {
+	if config.ClientSecret, err = secret.Optional("client_secret", a.ClientSecret, b.logger); err != nil {
 		return config, err
 	}
 	if err := b.callAs(a, &config); err != nil {
@@ -186,9 +208,9 @@ func (b *builder) app(a *App) (config gateway.AppConfig, err error) {
 func (b *builder) callAs(a *App, config *gateway.AppConfig) (err error) {
 	switch config.CallAs {
 	case auth.AsSystem:
-		config.PrivateKey, err = newPrivateKey("private_key", a.PrivateKey, b.logger)
+		config.PrivateKey, err = secret.OpenPrivateKey("private_key", a.PrivateKey, b.logger)
 	case auth.AsAccount:
-		config.AccountPassword, err = newSecret("call_as account", a.AccountPassword, b.logger)
+		config.AccountPassword, err = secret.Open("call_as account", a.AccountPassword, b.logger)
 	}
 	return err
 }
@@ -209,7 +231,7 @@ func (b *builder) tenant(t *Tenant, config *gateway.AppConfig) (err error) {
 		return err
 	}
 	if t.SystemToken != "" {
-		token, err := newSecret("system_token", t.SystemToken, b.logger)
+		token, err := secret.Open("system_token", t.SystemToken, b.logger)
 		if err != nil {
 			return err
 		}

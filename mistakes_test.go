@@ -209,3 +209,32 @@ func TestAnIssuerThatIsNoURLIsWarnedOf(t *testing.T) {
 		}
 	}
 }
+
+// goodSecret is 40 bytes, so that it is taken for a key too.
+const goodSecret = "0123456789abcdef0123456789abcdef01234567"
+
+// TestEveryOptionThatHoldsASecretIsJudged has a byte order mark before each.
+func TestEveryOptionThatHoldsASecretIsJudged(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write(t, dir+"/bom", "\ufeff"+goodSecret)
+	const placeholder = "{file.{dir}/bom}"
+	says := "file {dir}/bom begins with a byte order mark; save it as plain text (UTF-8 without BOM)"
+	in := strings.NewReplacer("{dir}", dir)
+	for name, c := range map[string]struct{ config, at string }{
+		"client_id":         {"app a {\nclient_id " + placeholder + "\nclient_secret y\nagents ErpSync\ntenant *\n}\nbrowser", "app a: client_id: "},
+		"client_secret":     {"app a {\nclient_id x\nclient_secret " + placeholder + "\nagents ErpSync\ntenant *\n}\nbrowser", "app a: client_secret: "},
+		"system_token":      {"app a {\nclient_id x\nclient_secret y\nagents ErpSync\ntenant Cust1 " + placeholder + "\n}\nbrowser", "app a: tenant Cust1: system_token: "},
+		"call_as account":   {"upstream https://a\napp a {\ncall_as account u " + placeholder + "\n}\nsuperoffice session", "app a: call_as account: "},
+		"keys":              {mistake{more: "keys " + placeholder}.config(), "keys: "},
+		"password":          {mistake{more: "store redis {\naddress localhost:6379\npassword " + placeholder + "\n}\nkeys " + goodSecret}.config(), "store redis: password: "},
+		"sentinel password": {mistake{more: "store redis {\naddress localhost:6379\nsentinel m " + placeholder + "\n}\nkeys " + goodSecret}.config(), "store redis: sentinel: "},
+	} {
+		_, err := provision(t, in.Replace(c.config), zap.NewNop())
+		if want := in.Replace(c.at + says); err == nil || err.Error() != want {
+			t.Errorf("%s: %v\n\twant %s", name, err, want)
+		} else {
+			t.Log(err)
+		}
+	}
+}

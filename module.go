@@ -16,6 +16,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	_ "github.com/caddy-erpsync/caddy-erpsync/auditfile" // the log writer erpsync_file
 	"github.com/caddy-erpsync/caddy-erpsync/gateway"
 	"github.com/caddy-erpsync/caddy-erpsync/gateway/pages"
 	"github.com/caddy-erpsync/caddy-erpsync/gateway/probe"

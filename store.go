@@ -15,6 +15,7 @@ import (
 	"github.com/caddy-erpsync/caddy-erpsync/auth"
 	"github.com/caddy-erpsync/caddy-erpsync/auth/redisstore"
 	"github.com/caddy-erpsync/caddy-erpsync/gateway"
+	"github.com/caddy-erpsync/caddy-erpsync/internal/secret"
 )
 
 // states are shared by configurations that use the same store for the same SuperOffice.
@@ -92,7 +93,7 @@ func (b *builder) redis(s *Store) (redisstore.Config, error) {
 		return config, errors.New("needs keys: every gateway has to open what another sealed, and a restart must not lose them")
 	}
 	if s.Password != "" {
-		password, err := newSecret("password", s.Password, b.logger)
+		password, err := secret.Open("password", s.Password, b.logger)
 		if err != nil {
 			return config, err
 		}
@@ -101,7 +102,7 @@ func (b *builder) redis(s *Store) (redisstore.Config, error) {
 		return config, errors.New("username without password")
 	}
 	if s.SentinelPassword != "" {
-		password, err := newSecret("sentinel", s.SentinelPassword, b.logger)
+		password, err := secret.Open("sentinel", s.SentinelPassword, b.logger)
 		if err != nil {
 			return config, err
 		}

@@ -8,9 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
-	"go.uber.org/zap"
-
 	"github.com/caddy-erpsync/caddy-erpsync/sandbox"
 )
 
@@ -46,25 +43,6 @@ func TestSuperOfficeIsReachedOverTLSWithTheOperatorsTrustAndNoOther(t *testing.T
 
 // onsiteApp is the least that is taken.
 const onsiteApp = "upstream https://a.example\napp a {\nagents ErpSync\n}\nsuperoffice session\n"
-
-func TestTheTransportsDefaultsStandAndTheOperatorsOptionsGoBeforeThem(t *testing.T) {
-	t.Parallel()
-	h, err := provision(t, onsiteApp+"transport http {\ndial_timeout 1s\nkeepalive 20s\n}", zap.NewNop())
-	if err != nil {
-		t.Fatal(err)
-	}
-	transport := h.runtime.gateway.Platform().Transport.(*reverseproxy.HTTPTransport).Transport
-	if transport.IdleConnTimeout.Seconds() != 20 || !transport.DisableCompression || transport.ResponseHeaderTimeout != answerTimeout || transport.TLSHandshakeTimeout != tlsTimeout {
-		t.Errorf("%+v", transport)
-	}
-	h, err = provision(t, onsiteApp, zap.NewNop())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := h.runtime.gateway.Platform().Transport.(*reverseproxy.HTTPTransport).Transport.IdleConnTimeout; got != idleTimeout {
-		t.Errorf("idle connections live %s", got)
-	}
-}
 
 // TestAConnectionIsGivenUpBeforeSuperOfficeClosesIt paces calls so that each meets a server which is just
 // closing the connection of the one before. A POST that loses that race cannot be repeated.

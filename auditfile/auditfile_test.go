@@ -1,4 +1,4 @@
-package erpsync
+package auditfile
 
 import (
 	"encoding/json"
@@ -16,7 +16,7 @@ import (
 // openAudit opens a file as a log would, rolled or not.
 func openAudit(t *testing.T, path string, roll bool) io.WriteCloser {
 	t.Helper()
-	w, err := AuditFile{logging.FileWriter{Filename: path, Roll: &roll}}.OpenWriter()
+	w, err := Writer{logging.FileWriter{Filename: path, Roll: &roll}}.OpenWriter()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +105,7 @@ func (s short) Write(p []byte) (int, error) {
 func TestALineOnADiskThatFillsUpIsSaidToBeLost(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "audit.log")
-	opened, ok := openAudit(t, path, false).(*auditFile)
+	opened, ok := openAudit(t, path, false).(*file)
 	if !ok {
 		t.Fatal("another writer")
 	}
@@ -128,7 +128,7 @@ func TestALineOnADiskThatFillsUpIsSaidToBeLost(t *testing.T) {
 func TestAnAuditFileTakesTheOptionsOfCaddysFile(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "audit.log")
-	var f AuditFile
+	var f Writer
 	if err := f.UnmarshalCaddyfile(caddyfile.NewTestDispenser("erpsync_file " + path + " {\nroll_keep 1000\nmode 0640\n}")); err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +136,7 @@ func TestAnAuditFileTakesTheOptionsOfCaddysFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var again AuditFile
+	var again Writer
 	if err := json.Unmarshal(raw, &again); err != nil || again.RollKeep != 1000 || again.Filename != path || !strings.HasPrefix(again.WriterKey(), "erpsync_") {
 		t.Errorf("%s: %+v, %v", raw, again, err)
 	}
@@ -150,5 +150,12 @@ func TestAnAuditFileTakesTheOptionsOfCaddysFile(t *testing.T) {
 	}
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm()&0o007 != 0 {
 		t.Errorf("%v, %v", info, err)
+	}
+}
+
+func write(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Clean(path), []byte(content), 0o600); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -1,4 +1,5 @@
-package erpsync
+// Package auditfile is a log writer of Caddy for lines that must not be lost unseen.
+package auditfile
 
 import (
 	"errors"
@@ -11,28 +12,28 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/logging"
 )
 
-func init() { caddy.RegisterModule(AuditFile{}) }
+func init() { caddy.RegisterModule(Writer{}) }
 
-// AuditFile is Caddy's file writer, with all its options, for lines that must not be lost unseen: a file that was
+// Writer is Caddy's file writer, with all its options, for lines that must not be lost unseen: a file that was
 // deleted or moved is opened anew, and a line that broke off on a full disk does not swallow the one behind it.
-type AuditFile struct{ logging.FileWriter }
+type Writer struct{ logging.FileWriter }
 
 // CaddyModule returns the Caddy module information.
-func (AuditFile) CaddyModule() caddy.ModuleInfo {
-	return caddy.ModuleInfo{ID: "caddy.logging.writers.erpsync_file", New: func() caddy.Module { return new(AuditFile) }}
+func (Writer) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "caddy.logging.writers.erpsync_file", New: func() caddy.Module { return new(Writer) }}
 }
 
 // WriterKey tells it from Caddy's own writer of the same file.
-func (f AuditFile) WriterKey() string { return "erpsync_" + f.FileWriter.WriterKey() }
+func (f Writer) WriterKey() string { return "erpsync_" + f.FileWriter.WriterKey() }
 
 // OpenWriter opens the file.
-func (f AuditFile) OpenWriter() (io.WriteCloser, error) {
-	w := &auditFile{path: f.Filename, open: f.FileWriter.OpenWriter}
+func (f Writer) OpenWriter() (io.WriteCloser, error) {
+	w := &file{path: f.Filename, open: f.FileWriter.OpenWriter}
 	return w, w.reopen()
 }
 
-// auditFile is an open AuditFile.
-type auditFile struct {
+// file is an open Writer.
+type file struct {
 	path string
 	open func() (io.WriteCloser, error)
 
@@ -43,7 +44,7 @@ type auditFile struct {
 }
 
 // Write writes one line, or returns why it could not. Caddy's writer rolls the file by itself: then it is opened once more.
-func (w *auditFile) Write(line []byte) (int, error) {
+func (w *file) Write(line []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if lies, err := os.Stat(w.path); w.to == nil || err != nil || !os.SameFile(lies, w.lies) {
@@ -68,7 +69,7 @@ func (w *auditFile) Write(line []byte) (int, error) {
 }
 
 // reopen opens the file that is at the path now, or makes one.
-func (w *auditFile) reopen() (err error) {
+func (w *file) reopen() (err error) {
 	if w.to != nil {
 		_ = w.to.Close()
 		w.to = nil
@@ -100,7 +101,7 @@ func endsTorn(path string, info os.FileInfo) bool {
 }
 
 // Close closes the file.
-func (w *auditFile) Close() error {
+func (w *file) Close() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.to == nil {
@@ -112,6 +113,6 @@ func (w *auditFile) Close() error {
 }
 
 var (
-	_ caddy.WriterOpener = AuditFile{}
-	_ caddy.Provisioner  = (*AuditFile)(nil)
+	_ caddy.WriterOpener = Writer{}
+	_ caddy.Provisioner  = (*Writer)(nil)
 )

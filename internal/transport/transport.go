@@ -1,4 +1,5 @@
-package erpsync
+// Package transport reaches SuperOffice through Caddy's own HTTP transport, as a guest.
+package transport
 
 import (
 	"context"
@@ -27,9 +28,9 @@ const (
 	idleTimeout = 50 * time.Second
 )
 
-// newTransport loads Caddy's HTTP transport as a guest, with this product's
-// defaults where the operator set nothing.
-func newTransport(ctx caddy.Context, configured json.RawMessage) (http.RoundTripper, error) {
+// New loads Caddy's HTTP transport as a guest, with this product's
+// defaults where the operator set nothing. configured is the module's JSON with its key protocol, or nil.
+func New(ctx caddy.Context, configured json.RawMessage) (http.RoundTripper, error) {
 	// The defaults must be in the guest's configuration before it is
 	// provisioned: it builds its pool then.
 	var transport reverseproxy.HTTPTransport
@@ -95,9 +96,9 @@ func defaultTransport(t *reverseproxy.HTTPTransport) {
 	}
 }
 
-// outgoing returns a context for a request of the gateway's own: it holds what Caddy's
+// Context returns a context for a request of the gateway's own: it holds what Caddy's
 // transport looks for, and nothing of a caller's request.
-func outgoing() context.Context {
+func Context() context.Context {
 	return &outgoingContext{Context: context.Background(), vars: make(map[string]any)}
 }
 

@@ -1,4 +1,6 @@
-package erpsync
+// Package secret reads configured secrets: in plain text, from an environment variable
+// or from a file, which is read again while running.
+package secret
 
 import (
 	"errors"
@@ -17,13 +19,13 @@ import (
 	"github.com/caddy-erpsync/caddy-erpsync/auth"
 )
 
-// secretAge is how long the value of a placeholder is used before it is looked up again.
-const secretAge = 2 * time.Second
+// maxAge is how long the value of a placeholder is used before it is looked up again.
+const maxAge = 2 * time.Second
 
-// secret is a configured value that may be a placeholder. A file's content is
+// Source is a configured value that may be a placeholder. A file's content is
 // read again while running, so that a secret can be replaced; while it cannot be
 // read, or is not what a secret looks like, the last good value stays.
-type secret struct {
+type Source struct {
 	option, raw string
 	parse       func(string) (auth.Secret, error)
 	logger      *zap.Logger
@@ -34,14 +36,15 @@ type secret struct {
 	failing string // what was logged last
 }
 
-// newSecret returns a secret of one value.
-func newSecret(option, raw string, logger *zap.Logger) (*secret, error) {
-	return openSecret(option, raw, auth.ParseSecret, logger)
+// Open returns a secret of one value. option names it in errors and logs. It returns an error if the placeholder has no value,
+// the value is not what a secret looks like, or its file is readable by everybody.
+func Open(option, raw string, logger *zap.Logger) (*Source, error) {
+	return open(option, raw, auth.ParseSecret, logger)
 }
 
-// newPrivateKey returns the text of a private key, which has many lines and is judged where it is parsed.
-func newPrivateKey(option, raw string, logger *zap.Logger) (*secret, error) {
-	return openSecret(option, raw, func(text string) (auth.Secret, error) {
+// OpenPrivateKey is as Open, for the text of a private key, which has many lines and is judged where it is parsed.
+func OpenPrivateKey(option, raw string, logger *zap.Logger) (*Source, error) {
+	return open(option, raw, func(text string) (auth.Secret, error) {
 		if strings.TrimSpace(text) == "" {
 			return auth.Secret{}, errors.New("is empty")
 		}
@@ -49,14 +52,14 @@ func newPrivateKey(option, raw string, logger *zap.Logger) (*secret, error) {
 	}, logger)
 }
 
-func openSecret(option, raw string, parse func(string) (auth.Secret, error), logger *zap.Logger) (*secret, error) {
-	s := &secret{option: option, raw: raw, parse: parse, logger: logger}
+func open(option, raw string, parse func(string) (auth.Secret, error), logger *zap.Logger) (*Source, error) {
+	s := &Source{option: option, raw: raw, parse: parse, logger: logger}
 	var err error
-	if s.value, err = resolve(raw, parse); err != nil {
+	if s.value, err = Resolve(raw, parse); err != nil {
 		return nil, fmt.Errorf("%s: %w", option, err)
 	}
 	s.looked = time.Now()
-	switch path, isFile := secretFile(raw); {
+	switch path, isFile := filePath(raw); {
 	case isFile:
 		if stat, err := os.Stat(path); err == nil && auth.ReadableByAll(path, stat) {
 			return nil, fmt.Errorf("%s: %s is readable by everybody: chmod o-r it, or close a directory above it to others", option, path)
@@ -69,8 +72,8 @@ func openSecret(option, raw string, parse func(string) (auth.Secret, error), log
 	return s, nil
 }
 
-// secretFile returns the path of a value that is one {file.…} and nothing else.
-func secretFile(raw string) (string, bool) {
+// filePath returns the path of a value that is one {file.…} and nothing else.
+func filePath(raw string) (string, bool) {
 	path, ok := strings.CutPrefix(raw, "{file.")
 	path, closed := strings.CutSuffix(path, "}")
 	return path, ok && closed && path != "" && !strings.ContainsAny(path, "{}")
@@ -90,27 +93,27 @@ func looksLikePath(raw string) bool {
 	return filepath.IsAbs(raw) && directory != filepath.Dir(directory) && err == nil && stat.IsDir()
 }
 
-// Get returns the value, which was read at most secretAge ago.
-func (s *secret) Get() auth.Secret {
+// Get returns the value, which was read at most maxAge ago.
+func (s *Source) Get() auth.Secret {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if time.Since(s.looked) > secretAge {
+	if time.Since(s.looked) > maxAge {
 		s.look()
 	}
 	return s.value
 }
 
 // Reload reads the value at once.
-func (s *secret) Reload() auth.Secret {
+func (s *Source) Reload() auth.Secret {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.look()
 	return s.value
 }
 
-func (s *secret) look() {
+func (s *Source) look() {
 	s.looked = time.Now()
-	value, err := resolve(s.raw, s.parse)
+	value, err := Resolve(s.raw, s.parse)
 	switch {
 	case err == nil:
 		s.value, s.failing = value, ""
@@ -120,12 +123,12 @@ func (s *secret) look() {
 	}
 }
 
-// maxSecretFile bounds the file of a secret, in bytes.
-const maxSecretFile = 1 << 20
+// maxFile bounds the file of a secret, in bytes.
+const maxFile = 1 << 20
 
-// resolve returns the value of a placeholder. Its errors name the file or the placeholder, never a value.
-func resolve(raw string, parse func(string) (auth.Secret, error)) (auth.Secret, error) {
-	text, place, err := readSecret(raw)
+// Resolve returns the value of a placeholder, read once. Its errors name the file or the placeholder, never a value.
+func Resolve(raw string, parse func(string) (auth.Secret, error)) (auth.Secret, error) {
+	text, place, err := read(raw)
 	if err != nil {
 		return auth.Secret{}, err
 	}
@@ -136,9 +139,9 @@ func resolve(raw string, parse func(string) (auth.Secret, error)) (auth.Secret, 
 	return value, nil
 }
 
-// readSecret returns what a value stands for, and a name of the place where it stands.
-func readSecret(raw string) (text, place string, err error) {
-	path, isFile := secretFile(raw)
+// read returns what a value stands for, and a name of the place where it stands.
+func read(raw string) (text, place string, err error) {
+	path, isFile := filePath(raw)
 	if isFile {
 		content, err := readFile(path)
 		return content, "file " + path, err
@@ -164,22 +167,22 @@ func readFile(path string) (string, error) {
 		return "", fmt.Errorf("file %s: %w%s", path, errors.Unwrap(err), advice)
 	}
 	defer file.Close()
-	content, err := io.ReadAll(io.LimitReader(file, maxSecretFile+1))
+	content, err := io.ReadAll(io.LimitReader(file, maxFile+1))
 	if err != nil {
 		return "", fmt.Errorf("file %s: %w", path, errors.Unwrap(err))
 	}
-	if len(content) > maxSecretFile {
-		return "", fmt.Errorf("file %s is longer than %d bytes", path, maxSecretFile)
+	if len(content) > maxFile {
+		return "", fmt.Errorf("file %s is longer than %d bytes", path, maxFile)
 	}
 	return string(content), nil
 }
 
-// optionalSecret returns nil for an option that is not set.
-func optionalSecret(option, raw string, logger *zap.Logger) (auth.SecretSource, error) {
+// Optional is as Open, and returns nil for an option that is not set.
+func Optional(option, raw string, logger *zap.Logger) (auth.SecretSource, error) {
 	if raw == "" {
 		return nil, nil //nolint:nilnil // none is a value
 	}
-	return newSecret(option, raw, logger)
+	return Open(option, raw, logger)
 }
 
-var _ auth.SecretSource = (*secret)(nil)
+var _ auth.SecretSource = (*Source)(nil)

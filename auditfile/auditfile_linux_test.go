@@ -1,4 +1,4 @@
-package erpsync
+package auditfile
 
 import (
 	"errors"

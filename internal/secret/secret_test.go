@@ -1,4 +1,4 @@
-package erpsync
+package secret
 
 import (
 	"encoding/binary"
@@ -58,7 +58,7 @@ func TestASecretIsJudgedAsPeopleSaveItWhereverItComesFrom(t *testing.T) {
 			sources["variable"] = struct{ raw, place string }{"{env.ERPSYNC_TEST_SECRET}", "{env.ERPSYNC_TEST_SECRET}"}
 		}
 		for source, from := range sources {
-			got, err := newSecret("client_secret", from.raw, zap.NewNop())
+			got, err := Open("client_secret", from.raw, zap.NewNop())
 			switch {
 			case s.says == "" && (err != nil || got.Get().Reveal() != goodSecret):
 				t.Errorf("%s in a %s: %v", s.name, source, err)
@@ -72,32 +72,6 @@ func TestASecretIsJudgedAsPeopleSaveItWhereverItComesFrom(t *testing.T) {
 			s.says = "taken"
 		}
 		t.Logf("| %s | %s |", s.name, s.says)
-	}
-}
-
-// TestEveryOptionThatHoldsASecretIsJudged has a byte order mark before each.
-func TestEveryOptionThatHoldsASecretIsJudged(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	write(t, dir+"/bom", "\ufeff"+goodSecret)
-	const placeholder = "{file.{dir}/bom}"
-	says := "file {dir}/bom begins with a byte order mark; save it as plain text (UTF-8 without BOM)"
-	in := strings.NewReplacer("{dir}", dir)
-	for name, c := range map[string]struct{ config, at string }{
-		"client_id":         {"app a {\nclient_id " + placeholder + "\nclient_secret y\nagents ErpSync\ntenant *\n}\nbrowser", "app a: client_id: "},
-		"client_secret":     {"app a {\nclient_id x\nclient_secret " + placeholder + "\nagents ErpSync\ntenant *\n}\nbrowser", "app a: client_secret: "},
-		"system_token":      {"app a {\nclient_id x\nclient_secret y\nagents ErpSync\ntenant Cust1 " + placeholder + "\n}\nbrowser", "app a: tenant Cust1: system_token: "},
-		"call_as account":   {"upstream https://a\napp a {\ncall_as account u " + placeholder + "\n}\nsuperoffice session", "app a: call_as account: "},
-		"keys":              {mistake{more: "keys " + placeholder}.config(), "keys: "},
-		"password":          {mistake{more: "store redis {\naddress localhost:6379\npassword " + placeholder + "\n}\nkeys " + goodSecret}.config(), "store redis: password: "},
-		"sentinel password": {mistake{more: "store redis {\naddress localhost:6379\nsentinel m " + placeholder + "\n}\nkeys " + goodSecret}.config(), "store redis: sentinel: "},
-	} {
-		_, err := provision(t, in.Replace(c.config), zap.NewNop())
-		if want := in.Replace(c.at + says); err == nil || err.Error() != want {
-			t.Errorf("%s: %v\n\twant %s", name, err, want)
-		} else {
-			t.Log(err)
-		}
 	}
 }
 
@@ -118,7 +92,7 @@ func TestAFileOfASecretThatCannotBeReadSaysWhy(t *testing.T) {
 		file.Close() // root, to whom nothing is closed
 	}
 	for raw, want := range cases {
-		if _, err := newSecret("keys", raw, zap.NewNop()); err == nil || err.Error() != want {
+		if _, err := Open("keys", raw, zap.NewNop()); err == nil || err.Error() != want {
 			t.Errorf("%v, want %s", err, want)
 		}
 	}
@@ -136,7 +110,7 @@ func TestASecretThatIsAPathIsWarnedOfAndASecretIsNotPrinted(t *testing.T) {
 		"{env.HOME}":      "",
 	} {
 		core, logs := observer.New(zapcore.WarnLevel)
-		if _, err := newSecret("client_secret", raw, zap.New(core)); err != nil {
+		if _, err := Open("client_secret", raw, zap.New(core)); err != nil {
 			t.Fatal(err)
 		}
 		got := ""
@@ -154,7 +128,7 @@ func TestASecretThatIsReplacedByABrokenOneKeepsItsLastValueAndSaysSoOnce(t *test
 	path := t.TempDir() + "/secret"
 	write(t, path, goodSecret)
 	core, logs := observer.New(zapcore.WarnLevel)
-	s, err := newSecret("client_secret", "{file."+path+"}", zap.New(core))
+	s, err := Open("client_secret", "{file."+path+"}", zap.New(core))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,5 +144,12 @@ func TestASecretThatIsReplacedByABrokenOneKeepsItsLastValueAndSaysSoOnce(t *test
 	write(t, path, "another-"+goodSecret+"\n")
 	if got := s.Reload().Reveal(); got != "another-"+goodSecret {
 		t.Errorf("%q", got)
+	}
+}
+
+func write(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Clean(path), []byte(content), 0o600); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -1,0 +1,102 @@
+package site
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/rewrite"
+	"github.com/caddyserver/caddy/v2/modules/caddytls"
+)
+
+// handler is one whose place is asked. It is not empty, so that two have two addresses.
+type handler struct{ _ byte }
+
+func (*handler) ServeHTTP(http.ResponseWriter, *http.Request, caddyhttp.Handler) error { return nil }
+
+func TestALinkBeginsWithTheSiteThatTheConfigurationNames(t *testing.T) {
+	t.Parallel()
+	tls := caddytls.ConnectionPolicies{new(caddytls.ConnectionPolicy)}
+	for want, c := range map[string]struct {
+		listen string
+		tls    caddytls.ConnectionPolicies
+		host   string
+	}{
+		"https://erpsync.example.com":      {":443", tls, "erpsync.example.com"},
+		"https://erpsync.example.com:8443": {":8443", tls, "erpsync.example.com"},
+		"https://behind.example.com":       {":8080", nil, "behind.example.com"}, // TLS ends in front
+		"http://localhost:8080":            {"127.0.0.1:8080", nil, "localhost"},
+		"http://localhost":                 {":80", tls, "localhost"},
+		"":                                 {":443", tls, ""},
+	} {
+		if got := (Place{Server: &caddyhttp.Server{Listen: []string{c.listen}, TLSConnPolicies: c.tls}, Host: c.host}).Origin(0, 0); got != want {
+			t.Errorf("%s %s: %q, want %q", c.listen, c.host, got, want)
+		}
+	}
+	h := new(handler)
+	hosts := caddyhttp.MatchHost{"*.example.com", "{env.HOST}", "erpsync.example.com"}
+	routes := caddyhttp.RouteList{
+		{Handlers: []caddyhttp.MiddlewareHandler{new(handler)}},
+		{MatcherSets: caddyhttp.MatcherSets{{&hosts}}, Handlers: []caddyhttp.MiddlewareHandler{&caddyhttp.Subroute{Routes: caddyhttp.RouteList{{Handlers: []caddyhttp.MiddlewareHandler{h}}}}}},
+	}
+	if p, found := find(h, routes, Place{}); !found || p.Host != "erpsync.example.com" || p.Enclosed || p.Beside != 1 {
+		t.Errorf("%+v %v", p, found)
+	}
+	if p, found := find(new(handler), routes, Place{}); found {
+		t.Errorf("a handler that is not there was found at %q", p.Host)
+	}
+}
+
+func TestThePortOfHttpsPortIsNoPartOfLinks(t *testing.T) {
+	t.Parallel()
+	tls := caddytls.ConnectionPolicies{new(caddytls.ConnectionPolicy)}
+	for listen, want := range map[string]string{":8443": "https://erpsync.example.com", ":443": "https://erpsync.example.com", ":9443": "https://erpsync.example.com:9443"} {
+		if got := (Place{Server: &caddyhttp.Server{Listen: []string{listen}, TLSConnPolicies: tls}, Host: "erpsync.example.com"}).Origin(0, 8443); got != want {
+			t.Errorf("%s: %s, want %s", listen, got, want)
+		}
+	}
+}
+
+func TestAPathThatIsTakenOffIsSeen(t *testing.T) {
+	t.Parallel()
+	h := new(handler)
+	path := caddyhttp.MatchPath{"/crm/*"}
+	routes := caddyhttp.RouteList{{MatcherSets: caddyhttp.MatcherSets{{&path}}, Handlers: []caddyhttp.MiddlewareHandler{&caddyhttp.Subroute{Routes: caddyhttp.RouteList{
+		{Handlers: []caddyhttp.MiddlewareHandler{&rewrite.Rewrite{StripPathPrefix: "/crm"}}},
+		{Handlers: []caddyhttp.MiddlewareHandler{h}},
+	}}}}}
+	if p, found := find(h, routes, Place{}); !found || p.Stripped != "/crm" {
+		t.Errorf("%+v %v", p, found)
+	}
+}
+
+func TestTwoDirectivesAtOneLevelAreRefusedAndAMatcherInFrontIsWarnedOf(t *testing.T) {
+	t.Parallel()
+	one := func() caddyhttp.MiddlewareHandler { return new(handler) }
+	h := one()
+	path := caddyhttp.MatchPath{"/crm/*"}
+	connect := caddyhttp.MatchMethod{"CONNECT"}
+	enclosed := func(inner caddyhttp.MiddlewareHandler) caddyhttp.Route {
+		return caddyhttp.Route{MatcherSets: caddyhttp.MatcherSets{{&path}}, Handlers: []caddyhttp.MiddlewareHandler{&caddyhttp.Subroute{Routes: caddyhttp.RouteList{{Handlers: []caddyhttp.MiddlewareHandler{inner}}}}}}
+	}
+	for name, c := range map[string]struct {
+		routes   caddyhttp.RouteList
+		beside   int
+		enclosed bool
+	}{
+		"alone":                   {caddyhttp.RouteList{{Handlers: []caddyhttp.MiddlewareHandler{h}}}, 1, false},
+		"beside another":          {caddyhttp.RouteList{{Handlers: []caddyhttp.MiddlewareHandler{h}}, {Handlers: []caddyhttp.MiddlewareHandler{one()}}}, 2, false},
+		"each in its handle_path": {caddyhttp.RouteList{enclosed(h), enclosed(one())}, 1, true},
+	} {
+		p, found := find(h.(*handler), c.routes, Place{})
+		if !found || p.Beside != c.beside || p.Enclosed != c.enclosed {
+			t.Errorf("%s: %+v %v", name, p, found)
+		}
+		if refusesConnect(c.routes) {
+			t.Errorf("%s: takes CONNECT for refused", name)
+		}
+	}
+	if !refusesConnect(caddyhttp.RouteList{{Handlers: []caddyhttp.MiddlewareHandler{&caddyhttp.Subroute{Routes: caddyhttp.RouteList{{MatcherSets: caddyhttp.MatcherSets{{&connect}}}}}}}}) {
+		t.Error("a route for CONNECT is not seen")
+	}
+}
