@@ -2,6 +2,8 @@ package redisstore
 
 import (
 	"context"
+	"crypto/rand"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -23,7 +25,7 @@ func (s Values) Get(ctx context.Context, key string) (string, bool, error) {
 	defer cancel()
 	value, err := s.client.Get(asked, s.value(key)).Result()
 	found, err := s.result(ctx, Read, err)
-	return value, found, err
+	return plain(value), found, err
 }
 
 // Set keeps a value as auth.KV says.
@@ -33,10 +35,20 @@ func (s Values) Set(ctx context.Context, key, value string, ttl time.Duration) e
 		return err
 	}
 	defer cancel()
+	if strings.HasPrefix(value, claimed) { // or Get would take a part of it for a claim
+		value = claim(value)
+	}
 	return s.written(asked, s.client.Set(asked, s.value(key), value, ttl).Err())
 }
 
-// An answer that was lost on its way is asked for again: then the value is there already.
+// claimed begins a value that SetNX has set. A random text of claimLength bytes follows it, which tells the caller's own
+// claim from another's with the same value.
+const (
+	claimed     = "\x01"
+	claimLength = 26
+)
+
+// An answer that was lost on its way is asked for again: then the claim is there already.
 var setNXScript = redis.NewScript(`
 if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return 1 end
 if redis.call('GET', KEYS[1]) == ARGV[1] then return 1 end
@@ -50,8 +62,19 @@ func (s Values) SetNX(ctx context.Context, key, value string, ttl time.Duration)
 		return false, err
 	}
 	defer cancel()
-	done, err := setNXScript.Run(asked, s.client, []string{s.value(key)}, value, ttl.Milliseconds()).Int()
+	done, err := setNXScript.Run(asked, s.client, []string{s.value(key)}, claim(value), ttl.Milliseconds()).Int()
 	return done == 1, s.written(ctx, err)
+}
+
+// claim returns a value as SetNX stores it, different each time.
+func claim(value string) string { return claimed + rand.Text() + value }
+
+// plain returns the value that was stored.
+func plain(stored string) string {
+	if !strings.HasPrefix(stored, claimed) || len(stored) < len(claimed)+claimLength {
+		return stored
+	}
+	return stored[len(claimed)+claimLength:]
 }
 
 // Delete forgets a value as auth.KV says.
