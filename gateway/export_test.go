@@ -25,6 +25,12 @@ func (n *Sessions) Fresh(ctx context.Context, token session.Token, s session.Ses
 	return n.fresh(ctx, token, s, auth.Secret{})
 }
 
+// AwaitRenewal returns when no renewal of the session goes on.
+func (n *Sessions) AwaitRenewal(token session.Token) {
+	place := token.Place()
+	_, _, _ = n.renewals.Do(string(place[:]), func() (any, error) { return nil, nil })
+}
+
 // RenewalFailed reports whether the last renewal of a session failed, ahead of time or not.
 func (n *Sessions) RenewalFailed(token session.Token) bool {
 	place := token.Place()

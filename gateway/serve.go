@@ -152,11 +152,22 @@ func (x *exchange) end() {
 
 // RecordRefused writes the audit line of a request to an endpoint that was refused.
 func (g *Gateway) RecordRefused(ctx context.Context, line *outcome.EndpointRefusal) {
-	line.Node, line.Environment, line.Privacy = g.platform.Node, g.config.Environment.Name(), g.config.Privacy
-	if span := trace.SpanContextFromContext(ctx); span.HasTraceID() {
-		line.TraceID = span.TraceID().String()
-	}
+	line.Node, line.Environment, line.Privacy, line.TraceID = g.platform.Node, g.config.Environment.Name(), g.config.Privacy, traceID(ctx)
 	outcome.AuditLog{Logger: g.platform.Audit, Written: g.auditWritten}.EndpointRefused(line)
+}
+
+// RecordSignOut writes the audit line of a sign-out.
+func (g *Gateway) RecordSignOut(ctx context.Context, line *outcome.SignOut) {
+	line.Node, line.Environment, line.Privacy, line.TraceID = g.platform.Node, g.config.Environment.Name(), g.config.Privacy, traceID(ctx)
+	outcome.AuditLog{Logger: g.platform.Audit, Written: g.auditWritten}.SignedOut(line)
+}
+
+// traceID returns the id of the request's trace, "" if it has none.
+func traceID(ctx context.Context) string {
+	if span := trace.SpanContextFromContext(ctx); span.HasTraceID() {
+		return span.TraceID().String()
+	}
+	return ""
 }
 
 // began tells every recorder that a call is about to be sent.

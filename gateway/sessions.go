@@ -76,7 +76,7 @@ func lasting(s session.Session, rejected auth.Secret) bool {
 // fresh returns the session with a token that can be used: its own while that lasts
 // and was not rejected, or one that is renewed, once for all who wait, here and at the other gateways.
 func (n *Sessions) fresh(ctx context.Context, token session.Token, s session.Session, rejected auth.Secret) (session.Session, *auth.Refusal) {
-	if lasting(s, rejected) {
+	if lasting(s, rejected) || s.Refresh.IsZero() && usable(s, rejected) { // one that cannot be renewed lasts to its end
 		return s, nil
 	}
 	place := token.Place()

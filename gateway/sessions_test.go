@@ -11,6 +11,7 @@ import (
 	"github.com/caddy-erpsync/caddy-erpsync/auth/session"
 	"github.com/caddy-erpsync/caddy-erpsync/gateway"
 	"github.com/caddy-erpsync/caddy-erpsync/internal/gatewaytest"
+	"github.com/caddy-erpsync/caddy-erpsync/sandbox"
 )
 
 // sessionToken returns what a browser's cookie holds.
@@ -61,5 +62,22 @@ func TestARenewalThatFailedAheadOfTimeRefusesNobodyWhoseTokenHasEndedSince(t *te
 	s, refusal := g.Sessions().Fresh(t.Context(), token, age(t, g, token, -time.Second))
 	if refusal != nil || !time.Now().Before(s.AccessExpires) {
 		t.Errorf("after the token has ended: %v", refusal)
+	}
+}
+
+// What cannot be renewed is not ended a minute before its time by an attempt to renew it.
+func TestASessionWithoutRefreshTokenLastsToTheEndOfItsAccessToken(t *testing.T) {
+	t.Parallel()
+	g := gatewaytest.New(t)
+	g.SO.Switch(func(s *sandbox.Switches) { s.RefreshToken = "withheld" })
+	client, _ := g.SignIn("tove")
+	token := sessionToken(t, g, client)
+	aged := age(t, g, token, 30*time.Second)
+	if _, refusal := g.Sessions().Fresh(t.Context(), token, aged); refusal != nil {
+		t.Fatal(refusal)
+	}
+	g.Sessions().AwaitRenewal(token)
+	if _, found, err := g.Sessions().Manager.Load(t.Context(), token); err != nil || !found {
+		t.Errorf("half a minute before its end: %v, %v", found, err)
 	}
 }

@@ -68,6 +68,11 @@ func (a AuditLog) EndpointRefused(r *EndpointRefusal) {
 	a.write(a.Logger.Check(zap.InfoLevel, "erpsync endpoint refused"), new(Record), r)
 }
 
+// SignedOut writes that a person has signed out.
+func (a AuditLog) SignedOut(s *SignOut) {
+	a.write(a.Logger.Check(zap.InfoLevel, "erpsync signed out"), new(Record), s)
+}
+
 var (
 	_ Recorder = AuditLog{}
 	_ Recorder = (*Metrics)(nil)

@@ -16,7 +16,7 @@ import (
 // record is one of a person's, with scopes that only that person has, under the app and the tenant of all.
 func record(person byte) (session.Place, session.Record) {
 	return session.Place{9, person}, session.Record{
-		App: "portal", Tenant: "Cust1", Scopes: session.Scopes{{1}, {2}, {3, person}}, Sealed: []byte("x"), Used: time.Now(), Expires: time.Now().Add(9 * time.Hour), Version: 1,
+		App: "portal", Tenant: "Cust1", Scopes: session.Scopes{{1}, {2}, {3, person}, {4, person}}, Sealed: []byte("x"), Used: time.Now(), Expires: time.Now().Add(9 * time.Hour), Version: 1,
 	}
 }
 
@@ -49,7 +49,7 @@ func TestAnEvictedEpochRevivesNoRevokedSession(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	client := clientOf(t, server)
-	for i := range 3 { // the app, the tenant, the person
+	for i := range len(session.Scopes{}) { // the app, the tenant, the person under both names
 		s := open(t, server, fmt.Sprint("p", i))
 		revoked := add(t, s, 7)
 		_, r := record(7)
@@ -136,6 +136,36 @@ func TestASessionFromBeforeThereWereEpochsIsRevokedByTime(t *testing.T) {
 	add(t, s, 8) // a sign-in makes epochs, and revokes nothing
 	if !alivePlace(t, s, place) {
 		t.Error("it has ended with another's sign-in")
+	}
+	if result, err := s.Sessions.Put(t.Context(), place, r); result != session.Written || err != nil || !alivePlace(t, s, place) {
+		t.Errorf("it cannot be renewed: %v %v", result, err)
+	}
+	if err := s.Sessions.Revoke(t.Context(), r.Scopes[2], time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	if alivePlace(t, s, place) {
+		t.Error("it was revoked and is alive")
+	}
+}
+
+// A record of the gateways that knew a person under one name has three scopes: the last stands for both names.
+func TestASessionFromBeforeAPersonHadTwoNamesGoesOnAndEndsWithIts(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	client := clientOf(t, server)
+	s := open(t, server, "p")
+	place := add(t, s, 7)
+	_, r := record(7)
+	name := s.Sessions.record(place)
+	old := client.HMGet(t.Context(), name, "x", "g").Val()
+	epochs := strings.Split(old[1].(string), ",")
+	client.HSet(t.Context(), name, "x", old[0].(string)[:96], "g", strings.Join(epochs[:3], ","))
+	got, found, err := s.Sessions.Get(t.Context(), place)
+	if err != nil || !found || got.Scopes != (session.Scopes{{1}, {2}, {3, 7}, {3, 7}}) {
+		t.Fatalf("%v %v %v", got.Scopes, found, err)
+	}
+	if n, err := s.Sessions.Count(t.Context(), r.Scopes[2]); n != 1 || err != nil {
+		t.Errorf("%d of the person, %v", n, err)
 	}
 	if result, err := s.Sessions.Put(t.Context(), place, r); result != session.Written || err != nil || !alivePlace(t, s, place) {
 		t.Errorf("it cannot be renewed: %v %v", result, err)

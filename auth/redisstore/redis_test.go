@@ -50,7 +50,7 @@ func TestASessionOutlivesARestartOfRedisAndADeadRedisIsSaid(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := &session.Manager{Keys: keys, Store: s.Sessions}
-	token, _, err := m.Start(t.Context(), session.Session{App: "portal", Tenant: "Cust1", UPN: "tove@uno.example", Access: auth.NewSecret("canary-access")})
+	token, _, err := m.Start(t.Context(), session.Session{App: "portal", Tenant: "Cust1", UPN: "tove@uno.example", Access: auth.NewSecret("canary-access"), Refresh: auth.NewSecret("canary-refresh")})
 	if err != nil || !answered.Load() {
 		t.Fatal(err)
 	}

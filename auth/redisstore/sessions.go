@@ -15,7 +15,7 @@ import (
 	"github.com/caddy-erpsync/caddy-erpsync/auth/session"
 )
 
-// A session is a hash: a(pp), t(enant), x (its three scopes), s(ealed), u(sed),
+// A session is a hash: a(pp), t(enant), x (its scopes), s(ealed), u(sed),
 // e(xpires), v(ersion), g, the epochs of its scopes when it was added, and c, when that was by Redis's clock, which all
 // gateways share. Beside it lie, for each person, a sorted set of that person's sessions, and for each scope its epoch.
 //
@@ -44,18 +44,16 @@ func parseMilliseconds(text string) (time.Time, error) {
 const alive = `
 local function names(scopes, prefix)
 	local found = {}
-	for i = 0, 2 do found[i + 1] = prefix .. string.sub(scopes, i * 32 + 1, i * 32 + 32) end
+	for i = 0, #scopes / 32 - 1 do found[i + 1] = prefix .. string.sub(scopes, i * 32 + 1, i * 32 + 32) end
 	return found
 end
 local function alive(scopes, added, epochs, prefix)
 	local current = redis.call('MGET', unpack(names(scopes, prefix)))
-	if epochs then
-		return current[1] and current[2] and current[3] and table.concat(current, ',') == epochs
+	for i = 1, #current do
+		if epochs and not current[i] then return false end
+		if not epochs and current[i] and tonumber(current[i]) >= tonumber(added) then return false end
 	end
-	for i = 1, 3 do
-		if current[i] and tonumber(current[i]) >= tonumber(added) then return false end
-	end
-	return true
+	return not epochs or table.concat(current, ',') == epochs
 end
 local function epoch(name, unlike, keep)
 	local value = redis.call('GET', name)
@@ -103,15 +101,25 @@ func (s Sessions) Get(ctx context.Context, place session.Place) (session.Record,
 	return record, ok, nil
 }
 
+const scopeSize = len(session.Place{})
+
 // parseRecord reads a record. One that no gateway wrote is none.
 func parseRecord(values []string) (_ session.Record, ok bool) {
-	if len(values) != 8 || len(values[6]) != 96 {
-		return session.Record{}, false
-	}
 	var err error
-	record := session.Record{App: values[0], Tenant: values[1], Sealed: []byte(values[2])}
+	var record session.Record
+	if len(values) != 8 {
+		return record, false
+	}
+	scopes := values[6]
+	if len(scopes) == scopeSize*(len(record.Scopes)-1) { // from before a person had two: the last stands for both
+		scopes += scopes[len(scopes)-scopeSize:]
+	}
+	if len(scopes) != scopeSize*len(record.Scopes) {
+		return record, false
+	}
+	record.App, record.Tenant, record.Sealed = values[0], values[1], []byte(values[2])
 	for i := range record.Scopes {
-		copy(record.Scopes[i][:], values[6][i*32:])
+		copy(record.Scopes[i][:], scopes[i*scopeSize:])
 	}
 	if record.Used, err = parseMilliseconds(values[3]); err != nil {
 		return session.Record{}, false
@@ -164,8 +172,7 @@ func (s Sessions) Add(ctx context.Context, place session.Place, record session.R
 	for _, scope := range record.Scopes {
 		scopes = append(scopes, scope[:]...)
 	}
-	person := record.Scopes[len(record.Scopes)-1]
-	err = addScript.Run(asked, s.client, []string{s.record(place), s.person(person)},
+	err = addScript.Run(asked, s.client, []string{s.record(place), s.person(record.Scopes.Person())},
 		string(place[:]), untilThen(record.Expires), most, s.prefix+"s", record.App, record.Tenant, string(scopes), string(record.Sealed),
 		milliseconds(record.Used), milliseconds(record.Expires), s.epochPrefix(), unlike()).Err()
 	return s.written(ctx, err)
@@ -229,6 +236,26 @@ func (s Sessions) Revoke(ctx context.Context, scope session.Place, keep time.Dur
 	return s.written(ctx, revokeScript.Run(asked, s.client, []string{s.epochPrefix() + string(scope[:])}, keep.Milliseconds(), unlike()).Err())
 }
 
+var countPersonScript = redis.NewScript(alive + `
+local n = 0
+for _, place in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
+	local r = redis.call('HMGET', ARGV[2] .. place, 'x', 'c', 'g')
+	if r[1] and alive(r[1], r[2], r[3], ARGV[1]) then n = n + 1 end
+end
+return n
+`)
+
+// CountPerson returns how many records of the person are alive, as session.Store says.
+func (s Sessions) CountPerson(ctx context.Context, person session.Place) (int, error) {
+	asked, cancel, err := s.question(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer cancel()
+	n, err := countPersonScript.Run(asked, s.client, []string{s.person(person)}, s.epochPrefix(), s.prefix+"s").Int()
+	return n, s.read(ctx, err)
+}
+
 // countedAtOnce is how many keys one step of a count looks at, so that the store serves others in between.
 const countedAtOnce = 500
 
@@ -237,8 +264,11 @@ local n = 0
 for _, key in ipairs(KEYS) do
 	local r = redis.call('HMGET', key, 'x', 'c', 'g')
 	if r[1] and alive(r[1], r[2], r[3], ARGV[1]) then
-		for i = 0, 2 do
-			if string.sub(r[1], i * 32 + 1, i * 32 + 32) == ARGV[2] then n = n + 1 end
+		for i = 0, #r[1] / 32 - 1 do
+			if string.sub(r[1], i * 32 + 1, i * 32 + 32) == ARGV[2] then
+				n = n + 1
+				break
+			end
 		end
 	end
 end

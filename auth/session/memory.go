@@ -97,6 +97,25 @@ func (m *Memory) Count(_ context.Context, scope Place) (n int, err error) {
 	return n, nil
 }
 
+// CountPerson returns how many records of the person are alive.
+func (m *Memory) CountPerson(_ context.Context, person Place) (n int, err error) {
+	now := m.since(m.now())
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	newest, ok := m.people[person]
+	if !ok {
+		return 0, nil
+	}
+	for next := link(newest + 1); next != 0; {
+		s := m.slots.at(uint32(next - 1))
+		if m.alive(s, now) {
+			n++
+		}
+		next = s.older
+	}
+	return n, nil
+}
+
 func (m *Memory) alive(s *slot, now time.Duration) bool {
 	if now >= s.expires {
 		return false
@@ -143,7 +162,7 @@ func (m *Memory) Add(_ context.Context, place Place, record Record, most int) er
 	return nil
 }
 
-func (s *slot) person() Place { return s.scopes[len(s.scopes)-1] }
+func (s *slot) person() Place { return s.scopes.Person() }
 
 // bound leaves a person the newest records that are alive, at most so many (0: all).
 func (m *Memory) bound(newest uint32, now time.Duration, most int) {

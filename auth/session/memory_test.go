@@ -79,7 +79,7 @@ func TestMemoryDoesWhatASimpleStoreDoes(t *testing.T) {
 		place := session.Place{0, byte(random.IntN(40))}
 		switch random.IntN(5) {
 		case 0, 1:
-			record := session.Record{App: fmt.Sprint("app", random.IntN(3)), Tenant: fmt.Sprint("Cust", random.IntN(5)), Scopes: session.Scopes{scope(1), scope(2), scope(3)}, Sealed: sealed(), Used: now, Expires: now.Add(time.Duration(random.IntN(60)) * time.Second)}
+			record := session.Record{App: fmt.Sprint("app", random.IntN(3)), Tenant: fmt.Sprint("Cust", random.IntN(5)), Scopes: session.Scopes{scope(1), scope(2), scope(3), scope(4)}, Sealed: sealed(), Used: now, Expires: now.Add(time.Duration(random.IntN(60)) * time.Second)}
 			most := random.IntN(5)
 			if err := m.Add(t.Context(), place, record, most); err != nil {
 				t.Fatal(err)
@@ -90,7 +90,7 @@ func TestMemoryDoesWhatASimpleStoreDoes(t *testing.T) {
 			if most > 0 {
 				own := 0
 				for _, e := range slices.Backward(slices.Clone(model)) {
-					if e.Scopes[2] != record.Scopes[2] || e.place != place && !alive(e) {
+					if e.Scopes.Person() != record.Scopes.Person() || e.place != place && !alive(e) {
 						continue
 					}
 					if own++; own > most {
@@ -116,11 +116,22 @@ func TestMemoryDoesWhatASimpleStoreDoes(t *testing.T) {
 			}
 			model = slices.DeleteFunc(model, func(e *entry) bool { return e.place == place })
 		case 4:
-			if s := scope(byte(1 + random.IntN(3))); random.IntN(10) == 0 {
+			if s := scope(byte(1 + random.IntN(4))); random.IntN(10) == 0 {
 				if err := m.Revoke(t.Context(), s, time.Hour); err != nil {
 					t.Fatal(err)
 				}
 				revoked[s] = now
+			}
+		}
+		for n := range 6 {
+			person, want := session.Place{4, byte(n)}, 0
+			for _, e := range model {
+				if e.Scopes.Person() == person && alive(e) {
+					want++
+				}
+			}
+			if got, err := m.CountPerson(t.Context(), person); err != nil || got != want {
+				t.Fatalf("step %d: %d of a person, want %d (%v)", i, got, want, err)
 			}
 		}
 		for n := range 40 {

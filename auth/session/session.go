@@ -73,8 +73,12 @@ type Record struct {
 }
 
 // Scopes are what a session belongs to, and can be ended with: its app, its
-// tenant and its person, in this order.
-type Scopes [3]Place
+// tenant, its person by UPN and its person by associate id, in this order. A person of whom one of the two is not known
+// stands there twice under the other.
+type Scopes [4]Place
+
+// Person is the scope that all sessions of a person share, whether or not SuperID told the UPN.
+func (s Scopes) Person() Place { return s[len(s)-1] }
 
 // ErrFull means that a store takes no further session.
 var ErrFull = errors.New("the session store is full")
@@ -110,6 +114,8 @@ type Store interface {
 	Revoke(ctx context.Context, scope Place, keep time.Duration) error
 	// Count returns how many records of the scope are alive. It may look at every record.
 	Count(ctx context.Context, scope Place) (int, error)
+	// CountPerson returns how many records with that Scopes.Person are alive. It looks at the person's own alone.
+	CountPerson(ctx context.Context, person Place) (int, error)
 	// Marks tells when the scopes were revoked last, in a text that is another after each revocation, and after
 	// the store has lost what it knew. The scopes are not asked for where nothing at all was revoked.
 	Marks(ctx context.Context, scopes iter.Seq[Place]) (string, error)
@@ -162,7 +168,10 @@ func (m *Manager) Start(ctx context.Context, s Session) (Token, Session, error) 
 	s.Used = s.Created
 	token := m.Keys.Issue()
 	record := m.seal(token, s, 0)
-	record.Scopes = Scopes{appScope(s.App), tenantScope(string(s.Tenant)), m.Keys.personScopes(string(s.Tenant), s.Person())[0]}
+	names := s.Names()
+	record.Scopes = Scopes{
+		appScope(s.App), tenantScope(string(s.Tenant)), m.Keys.personScopes(string(s.Tenant), names[0])[0], m.Keys.personScopes(string(s.Tenant), names[len(names)-1])[0],
+	}
 	most := m.PerPerson
 	if most == 0 {
 		most = DefaultPerPerson
@@ -170,13 +179,16 @@ func (m *Manager) Start(ctx context.Context, s Session) (Token, Session, error) 
 	return token, s, m.Store.Add(ctx, token.Place(), record, most)
 }
 
-// Ends tells when the session ends if it is not used any more.
+// Ends returns when the session ends if it is not used any more: one without a refresh token with its access token at the latest.
 func (m *Manager) Ends(s Session) time.Time {
-	idle, absolute := s.Used.Add(orDefault(m.Idle, DefaultIdle)), s.Created.Add(orDefault(m.Lifetime, DefaultLifetime))
-	if absolute.Before(idle) {
-		return absolute
+	ends := s.Used.Add(orDefault(m.Idle, DefaultIdle))
+	if absolute := s.Created.Add(orDefault(m.Lifetime, DefaultLifetime)); absolute.Before(ends) {
+		ends = absolute
 	}
-	return idle
+	if s.Refresh.IsZero() && s.AccessExpires.Before(ends) {
+		ends = s.AccessExpires
+	}
+	return ends
 }
 
 // Load returns the token's session. found is false if there is none, or it has ended. Its use is written back at most every
@@ -246,6 +258,20 @@ func (m *Manager) CountTenant(ctx context.Context, tenant superoffice.Tenant) (i
 // CountPerson returns how many sessions the person has, whatever the app.
 func (m *Manager) CountPerson(ctx context.Context, tenant superoffice.Tenant, upn string) (int, error) {
 	return m.count(ctx, m.Keys.personScopes(string(tenant), upn)...)
+}
+
+// CountSame returns how many sessions the session's person has, itself included, whatever the app. It costs no more
+// where other people have many.
+func (m *Manager) CountSame(ctx context.Context, s Session) (all int, err error) {
+	names := s.Names()
+	for _, person := range m.Keys.personScopes(string(s.Tenant), names[len(names)-1]) {
+		n, err := m.Store.CountPerson(ctx, person)
+		if err != nil {
+			return 0, err
+		}
+		all += n
+	}
+	return all, nil
 }
 
 func (m *Manager) count(ctx context.Context, scopes ...Place) (all int, err error) {

@@ -129,6 +129,33 @@ func TestASessionEndsWhenIdleAndAtItsLifetime(t *testing.T) {
 	}
 }
 
+// Without a refresh token nothing follows the access token, so that no longer life is promised, and none is cut short.
+func TestASessionWithoutRefreshTokenEndsWithItsAccessToken(t *testing.T) {
+	t.Parallel()
+	m, c := newManager(t)
+	short, lasting := person(), person()
+	short.Refresh = auth.Secret{}
+	short.AccessExpires, lasting.AccessExpires = c.Now().Add(10*time.Minute), c.Now().Add(10*time.Minute)
+	one, short, _ := m.Start(t.Context(), short)
+	two, lasting, _ := m.Start(t.Context(), lasting)
+	if got := m.Ends(short); !got.Equal(short.AccessExpires) {
+		t.Errorf("without a refresh token it ends at %s, want %s", got, short.AccessExpires)
+	}
+	if got := m.Ends(lasting); !got.Equal(lasting.Used.Add(time.Hour)) {
+		t.Errorf("with one it ends at %s", got)
+	}
+	c.advance(10*time.Minute - time.Second)
+	if _, found, err := m.Load(t.Context(), one); err != nil || !found {
+		t.Errorf("before its end: %v, %v", found, err)
+	}
+	c.advance(2 * time.Second)
+	for token, want := range map[Token]bool{one: false, two: true} {
+		if _, found, err := m.Load(t.Context(), token); err != nil || found != want {
+			t.Errorf("after it: %v, %v, want %v", found, err, want)
+		}
+	}
+}
+
 func TestTheXSRFTokenIsBoundToItsSession(t *testing.T) {
 	t.Parallel()
 	m, _ := newManager(t)

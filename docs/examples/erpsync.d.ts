@@ -71,7 +71,7 @@ export interface ErpSync {
 	signIn(): Promise<Session>;
 	/** Resolves whatever became of the call; rejects where nobody is signed in. */
 	call(operation: string, body?: object, options?: CallOptions): Promise<Result>;
-	signOut(): Promise<{ sign_out: string } | null>;
+	signOut(): Promise<{ sign_out: string; sessions_ended?: number; refresh_tokens_revoked: number } | null>;
 }
 
 declare global {

@@ -69,6 +69,9 @@ var exchangeLimits = guard.StrangerLimits{PerAddress: 5, AddressBurst: 20, Total
 // maxAnswered is how many states are remembered at least: more than can be answered in the time that one lives.
 const maxAnswered = 200_000
 
+// signOutEndpoint is below the prefix.
+const signOutEndpoint = "/sign-out"
+
 // handler answers a request, or refuses it before anything was written.
 type handler func(http.ResponseWriter, *http.Request, gateway.Visit) *auth.Refusal
 
@@ -81,7 +84,7 @@ func New(g *gateway.Gateway, config Config) *Pages {
 	if p.sessions != nil {
 		p.endpoints["/sign-in"] = endpoint{get: p.signIn}
 		p.endpoints["/session"] = endpoint{get: p.session}
-		p.endpoints["/sign-out"] = endpoint{post: p.signOut}
+		p.endpoints[signOutEndpoint] = endpoint{post: p.signOut}
 		if p.framed() {
 			p.endpoints["/hand-over"] = endpoint{post: p.redeemHandoff}
 			p.endpoints["/panel.js"] = endpoint{get: servePanelScript}

@@ -13,6 +13,7 @@ import (
 	"github.com/caddy-erpsync/caddy-erpsync/auth/session"
 	"github.com/caddy-erpsync/caddy-erpsync/gateway"
 	"github.com/caddy-erpsync/caddy-erpsync/gateway/webpage"
+	"github.com/caddy-erpsync/caddy-erpsync/outcome"
 )
 
 // xsrfCookie is the cookie that scripts read, and that the vendor's client echoes by itself.
@@ -79,8 +80,9 @@ func (p *Pages) writeSession(w http.ResponseWriter, token session.Token, s sessi
 }
 
 // signOut ends the session here and the refresh token at SuperID; with
-// everywhere=true every session of the person.
-func (p *Pages) signOut(w http.ResponseWriter, r *http.Request, _ gateway.Visit) *auth.Refusal {
+// everywhere=true every session of the person. The refresh tokens of the others lie under cookies that this request
+// does not bring, so that SuperID cannot be told of them: the answer says how many were revoked.
+func (p *Pages) signOut(w http.ResponseWriter, r *http.Request, visit gateway.Visit) *auth.Refusal {
 	token, s, refusal := p.load(r)
 	if refusal != nil {
 		return refusal
@@ -91,8 +93,20 @@ func (p *Pages) signOut(w http.ResponseWriter, r *http.Request, _ gateway.Visit)
 	if sent := r.Header["X-Xsrf-Token"]; len(sent) != 1 || !token.CheckXSRF(sent[0]) {
 		return auth.RefuseXSRF(r, "is not this session's")
 	}
+	line := outcome.SignOut{
+		RequestID: visit.ID(), ClientIP: visit.ClientIP(), Endpoint: signOutEndpoint, App: s.App, Tenant: string(s.Tenant), Principal: s.Person(),
+		Everywhere: r.URL.Query().Get("everywhere") == "true",
+	}
+	ended := 1
+	line.SessionsEnded = &ended
+	if line.Everywhere {
+		var err error
+		if ended, err = p.sessions.Manager.CountSame(r.Context(), s); err != nil {
+			line.SessionsEnded = nil // no reason to let them go on
+		}
+	}
 	err := p.sessions.Manager.End(r.Context(), token)
-	if r.URL.Query().Get("everywhere") == "true" {
+	if line.Everywhere {
 		for _, name := range s.Names() {
 			if err == nil {
 				err = p.sessions.Manager.RevokePerson(r.Context(), s.Tenant, name)
@@ -106,9 +120,17 @@ func (p *Pages) signOut(w http.ResponseWriter, r *http.Request, _ gateway.Visit)
 		// nothing to revoke
 	} else if err := p.sessions.Client.Revoke(r.Context(), s.Refresh); err != nil {
 		p.log.Warn("refresh token not revoked at SuperID; the session is over all the same", zap.Error(err))
+		line.Cause = err.Error()
+	} else {
+		line.TokensRevoked = 1
 	}
+	p.gateway.RecordSignOut(r.Context(), &line)
 	p.clearSession(w, true)
-	return gateway.WriteJSON(w, map[string]any{"sign_out": p.sessions.Client.SignOutURL(p.config.SignedOut)})
+	answer := map[string]any{"sign_out": p.sessions.Client.SignOutURL(p.config.SignedOut), "refresh_tokens_revoked": line.TokensRevoked}
+	if line.SessionsEnded != nil {
+		answer["sessions_ended"] = *line.SessionsEnded
+	}
+	return gateway.WriteJSON(w, answer)
 }
 
 // setSession sets the cookies of a session in place of whichever the browser has.

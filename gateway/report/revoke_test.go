@@ -84,7 +84,7 @@ func TestARevocationSaysWhatItEndedAndWhetherAnybodyIsKnownByThatName(t *testing
 			sites.Add(newSite(t, "https://other.example", state, "Cust1", "Cust2")) // whose store is the same
 			manager := site.Sessions().Manager
 			for upn, tenant := range map[string]superoffice.Tenant{"tove@uno.example": "Cust1", "per@uno.example": "Cust1", "ada@tres.example": "Cust3"} {
-				if _, _, err := manager.Start(t.Context(), session.Session{App: "portal", Tenant: tenant, UPN: upn}); err != nil {
+				if _, _, err := manager.Start(t.Context(), session.Session{App: "portal", Tenant: tenant, UPN: upn, Refresh: auth.NewSecret("x")}); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -126,6 +126,10 @@ func TestARequestIsToldInWords(t *testing.T) {
 	t.Parallel()
 	dir := folder(t)
 	visit := strings.Replace(line("1795539452", "seven", `"client_ip":"10.1.2.3","endpoint":"/callback","app":"portal","decision":"refused","reason":"credential_invalid","cause":"begun too long ago","status":403`), "erpsync call", "erpsync endpoint refused", 1)
+	signedOut := func(id, fields string) string {
+		return strings.Replace(line("1795539453", id, `"endpoint":"/sign-out","app":"portal","tenant":"Cust1","principal":"tove@uno.example","decision":"allowed",`+fields+`,"status":200`), "erpsync call", "erpsync signed out", 1)
+	}
+	visit += signedOut("eight", `"everywhere":true,"sessions_ended":3,"refresh_tokens_revoked":1`) + signedOut("nine", `"refresh_tokens_revoked":0,"cause":"superid: revoke: 404 Not Found"`)
 	if err := os.WriteFile(filepath.Join(dir, "c.log"), []byte(line("1795539452", "six", jwtRefused)+visit), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -134,6 +138,8 @@ func TestARequestIsToldInWords(t *testing.T) {
 		"two":    {"outcome error ERP?[31m", "to do look into the ERP connection"},
 		"six":    {`refused 401 credential_invalid: The credential did not prove itself.`, `because jwt: aud is "x", want "y"`, "by not named, from 10.1.2.3", "more https://github.com/caddy-erpsync/caddy-erpsync/blob/main/docs/errors.md#credential_invalid"},
 		"seven":  {"asked the endpoint /callback for app portal", "refused 403 credential_invalid", "because begun too long ago"},
+		"eight":  {"asked the endpoint /sign-out for app portal in Cust1", "by tove@uno.example", "ended 3 sessions; SuperID took back 1 refresh tokens"},
+		"nine":   {"ended sessions that the store did not count; SuperID took back 0 refresh tokens", "but superid: revoke: 404 Not Found"},
 		"killed": {"connection 614, 7 keys", "it may have run"},
 	} {
 		out, _, err := outcomes(t, "--request", id, dir)

@@ -16,7 +16,7 @@ type Line struct {
 	Time    time.Time
 	Started bool // the call was about to be sent; another line tells its end
 	Act     *Act // what an operator did; nil for a call
-	Visit   bool // a request to an endpoint (sign-in, session, approval) that was refused, and no call
+	Visit   bool // a request to an endpoint (sign-in, session, approval) that was refused, or a sign-out, and no call
 	Raw     json.RawMessage
 
 	RequestID    string  `json:"request_id"`
@@ -39,6 +39,9 @@ type Line struct {
 	Cause        string  `json:"outcome_cause"`
 	ErrorCode    string  `json:"error_code"`
 	Duration     float64 `json:"duration"` // seconds
+	// SessionsEnded and TokensRevoked are a sign-out's; nil: not told.
+	SessionsEnded *int `json:"sessions_ended"`
+	TokensRevoked *int `json:"refresh_tokens_revoked"`
 }
 
 // Act is what an operator did over the admin API.
@@ -116,6 +119,7 @@ const (
 	endedMessage   = "erpsync call"
 	actMessage     = "erpsync admin act"
 	visitMessage   = "erpsync endpoint refused"
+	signOutMessage = "erpsync signed out"
 )
 
 var errNotAudit = errors.New("not an audit line")
@@ -143,7 +147,7 @@ func parse(raw []byte) (line Line, err error) {
 	case endedMessage:
 	case startedMessage:
 		line.Started = true
-	case visitMessage:
+	case visitMessage, signOutMessage:
 		line.Visit = true
 	case actMessage:
 		return parseAct(raw, head.TS)

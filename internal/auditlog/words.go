@@ -34,6 +34,9 @@ func (l *Line) tell(out io.Writer) error {
 			say("to do", remedy)
 		}
 		say("more", reason.Page())
+	case l.TokensRevoked != nil:
+		say("ended", l.ended())
+		say("but", l.Check)
 	default:
 		say(cmp.Or(l.Decision, "answered"), fmt.Sprintf("%d after %.3f s", l.Status, l.Duration))
 	}
@@ -43,6 +46,15 @@ func (l *Line) tell(out io.Writer) error {
 	}
 	_, err := fmt.Fprintln(out, b.String())
 	return err
+}
+
+// ended returns what a sign-out ended.
+func (l *Line) ended() string {
+	sessions := "sessions that the store did not count"
+	if n := l.SessionsEnded; n != nil {
+		sessions = fmt.Sprintf("%d sessions", *n)
+	}
+	return fmt.Sprintf("%s; SuperID took back %d refresh tokens", sessions, *l.TokensRevoked)
 }
 
 // asked returns what was asked for.

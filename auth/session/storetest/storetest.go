@@ -25,6 +25,7 @@ func Run(t *testing.T, newStore func(t *testing.T) session.Store) {
 		"a stolen store opens nothing and names nobody":      stolen,
 		"a session that was signed out does not come back":   ended,
 		"a person is found whichever key of the ring it was": rotated,
+		"a person is one with and without a UPN":             oneByTwoNames,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -239,6 +240,65 @@ func revoked(t *testing.T, store session.Store) {
 			t.Errorf("%s: nobody can sign in again", name)
 		}
 		pause()
+	}
+}
+
+// tove is a session of one person, of whom SuperID has told that UPN and that associate id.
+func tove(upn string, associate int) session.Session {
+	s := person("portal", "Cust1", upn)
+	s.AssociateID = associate
+	return s
+}
+
+func oneByTwoNames(t *testing.T, store session.Store) {
+	m := manager(t, store)
+	m.PerPerson = 3
+	const upn, id = "tove@uno.example", 7
+	oldest := start(t, m, tove(upn, id))
+	pause()
+	both, without, other := start(t, m, tove(upn, id)), start(t, m, tove("", id)), start(t, m, tove("per@uno.example", 8))
+	count := func(s session.Session, want int) {
+		t.Helper()
+		if n, err := m.CountSame(t.Context(), s); err != nil || n != want {
+			t.Errorf("%s: %d sessions, want %d; %v", s.Person(), n, want, err)
+		}
+	}
+	count(tove(upn, id), 3)
+	count(tove("", id), 3)
+	count(tove("per@uno.example", 8), 1)
+	count(tove("ada@uno.example", 9), 0)
+	pause()
+	start(t, m, tove("", id))
+	if alive(t, m, oldest) {
+		t.Error("the bound does not count what was begun under the other name")
+	}
+	if err := m.RevokePerson(t.Context(), "Cust1", auth.Associate(id)); err != nil {
+		t.Fatal(err)
+	}
+	if alive(t, m, both) || alive(t, m, without) || !alive(t, m, other) {
+		t.Errorf("by associate id: %v %v, the other %v", alive(t, m, both), alive(t, m, without), alive(t, m, other))
+	}
+	count(tove(upn, id), 0)
+	pause()
+	both, without = start(t, m, tove(upn, id)), start(t, m, tove("", id))
+	if err := m.RevokePerson(t.Context(), "Cust1", upn); err != nil {
+		t.Fatal(err)
+	}
+	if alive(t, m, both) || !alive(t, m, without) || !alive(t, m, other) {
+		t.Errorf("by UPN: %v, the one that has none %v, the other %v", alive(t, m, both), alive(t, m, without), alive(t, m, other))
+	}
+	count(tove(upn, id), 1)
+	n, err := m.CountTenant(t.Context(), "Cust1")
+	if err != nil || n != 2 {
+		t.Errorf("of the tenant %d, %v", n, err)
+	}
+	if n, err := m.CountPerson(t.Context(), "Cust1", auth.Associate(id)); err != nil || n != 1 { // whose two names are one scope
+		t.Errorf("under the associate id %d, %v", n, err)
+	}
+	rotated := manager(t, store, "b", "a")
+	start(t, rotated, tove(upn, id))
+	if n, err := rotated.CountSame(t.Context(), tove(upn, id)); err != nil || n != 2 {
+		t.Errorf("under both keys of the ring %d, %v", n, err)
 	}
 }
 
