@@ -327,7 +327,7 @@ func TestMaliceIsBoundedAndOthersAreServed(t *testing.T) {
 			t.Errorf("%s: %d", name, status)
 		}
 	}
-	if status := f.raw(t, request("POST", onsitePath, "", `{"InternalKeyIds":[`+strings.Repeat("1,", 1<<20)+`1]}`)); status < 400 {
+	if status := f.raw(t, request("POST", onsitePath, "", `{"InternalKeyIds":[`+strings.Repeat("1,", 1<<20)+`1]}`)); status != 0 && status < 400 { // 0: closed while it was still being written
 		t.Errorf("two million keys: %d", status)
 	}
 	// HTTP/2 streams that are reset as soon as they are opened.
