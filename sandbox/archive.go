@@ -23,6 +23,10 @@ type archive struct {
 	key     string
 	columns []string
 	rows    func(entities []string) iter.Seq[row]
+	// backslash says how a quote is written inside a text; unordered has $orderBy ignored.
+	backslash, unordered bool
+	// texts has every value written as a text.
+	texts bool
 }
 
 const maxPage = 1000
@@ -52,7 +56,7 @@ func (a archive) query(r *http.Request) (map[string]any, error) {
 			return nil, fmt.Errorf("unknown column %q", column)
 		}
 	}
-	terms, err := parseFilter(q.Get("$filter"), a.columns)
+	filter, err := parseFilter(q.Get("$filter"), a.columns, a.backslash)
 	if err != nil {
 		return nil, err
 	}
@@ -70,8 +74,14 @@ func (a archive) query(r *http.Request) (map[string]any, error) {
 		entities = strings.Split(strings.ToLower(text), ",")
 	}
 	value, matched, more := []map[string]any{}, 0, false
-	for candidate := range a.rows(entities) {
-		if !all(terms, candidate) {
+	rows := a.rows(entities)
+	if by := q.Get("$orderby"); by != "" && !a.unordered {
+		if rows, err = a.ordered(rows, by); err != nil {
+			return nil, err
+		}
+	}
+	for candidate := range rows {
+		if !filter.holds(candidate) {
 			continue
 		}
 		if matched++; matched <= skip {
@@ -84,6 +94,9 @@ func (a archive) query(r *http.Request) (map[string]any, error) {
 		out := map[string]any{"PrimaryKey": fmt.Sprint(candidate[a.key]), "EntityName": a.name}
 		for _, column := range selected {
 			out[column] = candidate[strings.ToLower(column)]
+			if a.texts {
+				out[column] = fmt.Sprint(out[column])
+			}
 		}
 		value = append(value, out)
 	}
@@ -99,6 +112,24 @@ func (a archive) query(r *http.Request) (map[string]any, error) {
 		answer["odata.nextLink"] = "http://" + r.Host + r.URL.Path + "?" + next.Encode()
 	}
 	return answer, nil
+}
+
+// ordered sorts by one column, ascending, which is all that is known here.
+func (a archive) ordered(rows iter.Seq[row], by string) (iter.Seq[row], error) {
+	column := strings.ToLower(strings.TrimSpace(by))
+	if !slices.Contains(a.columns, column) {
+		return nil, fmt.Errorf("unknown column %q", by)
+	}
+	return slices.Values(slices.SortedStableFunc(rows, func(x, y row) int { return compareValues(x[column], y[column]) })), nil
+}
+
+// compareValues compares as the database does: numbers by value, texts without case.
+func compareValues(x, y any) int {
+	m, isNumber := x.(int)
+	if n, ok := y.(int); ok && isNumber {
+		return m - n
+	}
+	return strings.Compare(strings.ToLower(fmt.Sprint(x)), strings.ToLower(fmt.Sprint(y)))
 }
 
 func lowerNames(values url.Values) url.Values {
@@ -130,41 +161,149 @@ func contains(entities []string, entity string, otherwise bool) bool {
 // term is one comparison of a filter.
 type term struct{ column, operator, value string }
 
-var (
-	comparison = regexp.MustCompile(`(?i)^\s*([A-Za-z_][\w./]*)\s+(eq|=|equals|ne|begins|contains|gt|ge|lt|le)\s+('(?:[^']|'')*'|-?\d+|true|false)\s*(?:and\s+|$)`)
-	function   = regexp.MustCompile(`(?i)^\s*(startswith|contains)\(\s*([A-Za-z_][\w./]*)\s*,\s*('(?:[^']|'')*')\s*\)\s*(?:and\s+|$)`)
-)
-
-// parseFilter reads comparisons that are joined by and; the real one knows far more.
-func parseFilter(text string, columns []string) (terms []term, err error) {
-	for rest := text; strings.TrimSpace(rest) != ""; {
-		var t term
-		if found := comparison.FindStringSubmatch(rest); found != nil {
-			t, rest = term{found[1], strings.ToLower(found[2]), found[3]}, rest[len(found[0]):]
-		} else if found := function.FindStringSubmatch(rest); found != nil {
-			t, rest = term{found[2], strings.ToLower(found[1]), found[3]}, rest[len(found[0]):]
-		} else {
-			return nil, fmt.Errorf("the filter is not understood at %q", rest)
-		}
-		t.column = strings.ToLower(t.column)
-		if !slices.Contains(columns, t.column) {
-			return nil, fmt.Errorf("unknown column %q", t.column)
-		}
-		if quoted, ok := strings.CutPrefix(t.value, "'"); ok {
-			t.value = strings.ReplaceAll(strings.TrimSuffix(quoted, "'"), "''", "'")
-		}
-		terms = append(terms, t)
-	}
-	return terms, nil
+// condition is what a row has to fulfil: every one of all, and one of any where there are some; or else the term.
+type condition struct {
+	term     *term
+	all, any []condition
 }
 
-func all(terms []term, r row) bool {
-	for _, t := range terms {
-		if !t.holds(r[t.column]) {
-			return false
+func (c condition) holds(r row) bool {
+	switch {
+	case c.term != nil:
+		return c.term.holds(r[c.term.column])
+	case c.any != nil:
+		return slices.ContainsFunc(c.any, func(one condition) bool { return one.holds(r) })
+	}
+	return !slices.ContainsFunc(c.all, func(one condition) bool { return !one.holds(r) })
+}
+
+// filterParser reads a filter: comparisons, and, or, brackets; the real one knows far more. How a quote is written inside
+// a text is contested: the vendor's pages have a backslash before it, OData has two quotes.
+type filterParser struct {
+	rest      string
+	columns   []string
+	backslash bool
+}
+
+const (
+	doubledText   = `'(?:[^']|'')*'`
+	backslashText = `'(?:[^'\\]|\\.)*'`
+	plainValue    = `-?\d+|true|false`
+	operators     = `eq|=|equals|ne|begins|contains|gt|ge|lt|le`
+)
+
+var (
+	comparisons = map[bool]*regexp.Regexp{
+		false: regexp.MustCompile(`(?i)^([A-Za-z_][\w./]*)\s+(` + operators + `)\s+(` + doubledText + `|` + plainValue + `)`),
+		true:  regexp.MustCompile(`(?i)^([A-Za-z_][\w./]*)\s+(` + operators + `)\s+(` + backslashText + `|` + plainValue + `)`),
+	}
+	functions = map[bool]*regexp.Regexp{
+		false: regexp.MustCompile(`(?i)^(startswith|contains)\(\s*([A-Za-z_][\w./]*)\s*,\s*(` + doubledText + `)\s*\)`),
+		true:  regexp.MustCompile(`(?i)^(startswith|contains)\(\s*([A-Za-z_][\w./]*)\s*,\s*(` + backslashText + `)\s*\)`),
+	}
+	connective = regexp.MustCompile(`(?i)^(and|or)[\s(]`)
+)
+
+// parseFilter returns a condition that every row fulfils for an empty filter.
+func parseFilter(text string, columns []string, backslash bool) (condition, error) {
+	p := &filterParser{strings.TrimSpace(text), columns, backslash}
+	if p.rest == "" {
+		return condition{}, nil
+	}
+	c, err := p.alternatives()
+	if err == nil && p.rest != "" {
+		err = p.notUnderstood()
+	}
+	return c, err
+}
+
+func (p *filterParser) notUnderstood() error {
+	return fmt.Errorf("the filter is not understood at %q", p.rest)
+}
+
+// takes consumes a word between two operands.
+func (p *filterParser) takes(word string) bool {
+	found := connective.FindStringSubmatch(p.rest)
+	if found == nil || !strings.EqualFold(found[1], word) {
+		return false
+	}
+	p.rest = strings.TrimSpace(p.rest[len(word):])
+	return true
+}
+
+// alternatives reads what or joins, which binds less than and.
+func (p *filterParser) alternatives() (condition, error) {
+	var some []condition
+	for {
+		c, err := p.conjunction()
+		if err != nil {
+			return c, err
+		}
+		if some = append(some, c); !p.takes("or") {
+			return condition{any: some}, nil
 		}
 	}
-	return true
+}
+
+func (p *filterParser) conjunction() (condition, error) {
+	var all []condition
+	for {
+		c, err := p.operand()
+		if err != nil {
+			return c, err
+		}
+		if all = append(all, c); !p.takes("and") {
+			return condition{all: all}, nil
+		}
+	}
+}
+
+func (p *filterParser) operand() (condition, error) {
+	if inner, ok := strings.CutPrefix(p.rest, "("); ok {
+		p.rest = strings.TrimSpace(inner)
+		c, err := p.alternatives()
+		if err != nil {
+			return c, err
+		}
+		if inner, ok = strings.CutPrefix(p.rest, ")"); !ok {
+			return c, p.notUnderstood()
+		}
+		p.rest = strings.TrimSpace(inner)
+		return c, nil
+	}
+	var t term
+	if found := comparisons[p.backslash].FindStringSubmatch(p.rest); found != nil {
+		t, p.rest = term{found[1], strings.ToLower(found[2]), found[3]}, strings.TrimSpace(p.rest[len(found[0]):])
+	} else if found := functions[p.backslash].FindStringSubmatch(p.rest); found != nil {
+		t, p.rest = term{found[2], strings.ToLower(found[1]), found[3]}, strings.TrimSpace(p.rest[len(found[0]):])
+	} else {
+		return condition{}, p.notUnderstood()
+	}
+	t.column = strings.ToLower(t.column)
+	if !slices.Contains(p.columns, t.column) {
+		return condition{}, fmt.Errorf("unknown column %q", t.column)
+	}
+	if quoted, ok := strings.CutPrefix(t.value, "'"); ok {
+		t.value = p.unquoted(strings.TrimSuffix(quoted, "'"))
+	}
+	return condition{term: &t}, nil
+}
+
+func (p *filterParser) unquoted(text string) string {
+	if !p.backslash {
+		return strings.ReplaceAll(text, "''", "'")
+	}
+	var b strings.Builder
+	escaped := false
+	for _, r := range text {
+		if r == '\\' && !escaped {
+			escaped = true
+			continue
+		}
+		escaped = false
+		b.WriteRune(r)
+	}
+	return b.String()
 }
 
 // holds compares as the database does: numbers by value, texts without case.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -125,10 +126,10 @@ var connectionArchive = archive{
 	},
 }
 
-// serveConnectionArchive answers as the switch connection_archive says.
-func (s *Sandbox) serveConnectionArchive(w http.ResponseWriter, r *http.Request) {
-	a := connectionArchive
-	switch s.Switches().ConnectionArchive {
+// serveArchiveAs answers as the switch says.
+func (s *Sandbox) serveArchiveAs(w http.ResponseWriter, r *http.Request, a archive, how string) {
+	a.backslash = s.Switches().FilterQuote != "doubled"
+	switch how {
 	case "403":
 		fault(w, http.StatusForbidden, "error", "SoSecurityException", "Access denied.")
 		return
@@ -144,22 +145,21 @@ func (s *Sandbox) serveConnectionArchive(w http.ResponseWriter, r *http.Request)
 		query.Del("$filter")
 		r = r.Clone(r.Context())
 		r.URL.RawQuery = query.Encode()
+	case "unordered":
+		a.unordered, a.rows = true, backwards(a.rows)
 	case "texts":
-		a.rows = func(entities []string) iter.Seq[row] {
-			return func(yield func(row) bool) {
-				for typed := range connectionArchive.rows(entities) {
-					texts := make(row, len(typed))
-					for column, value := range typed {
-						texts[column] = fmt.Sprint(value)
-					}
-					if !yield(texts) {
-						return
-					}
-				}
-			}
-		}
+		a.texts = true
 	}
 	serveArchive(w, r, a)
+}
+
+// backwards gives rows from the last to the first.
+func backwards(rows func([]string) iter.Seq[row]) func([]string) iter.Seq[row] {
+	return func(entities []string) iter.Seq[row] {
+		all := slices.Collect(rows(entities))
+		slices.Reverse(all)
+		return slices.Values(all)
+	}
 }
 
 // resynced notes when a connection last carried a resync.

@@ -102,6 +102,10 @@ func TestAnArchiveIsPagedAndSaysWhatItDoesNotUnderstand(t *testing.T) {
 		"a filter on one":             {"$filter": {"nothing eq 1"}},
 		"a filter that is not parsed": {"$filter": {"name like 'x'"}},
 		"half a filter":               {"$filter": {"contactId eq 1 or 2"}},
+		"half a bracket":              {"$filter": {"(contactId eq 1 or contactId eq 2"}},
+		"a bracket too many":          {"$filter": {"contactId eq 1)"}},
+		"a quote that ends nothing":   {"$filter": {"name eq 'a"}},
+		"an order by nothing":         {"$orderBy": {"nothing"}},
 		"a page of minus one":         {"$top": {"-1"}},
 	} {
 		if rows, got := o.archived("archive/contact", query); got.status != 400 || rows != nil {
@@ -117,7 +121,10 @@ func TestAnArchiveIsPagedAndSaysWhatItDoesNotUnderstand(t *testing.T) {
 	if got := o.do(http.MethodGet, api+"archive/contact", "", nil).status; got != 401 {
 		t.Errorf("nobody reads an archive: HTTP %d", got)
 	}
-	for filter, want := range map[string]int{"name eq 'uno as'": 1, "startswith(name, 'Uno')": 1, "contains(name,'s A')": 1, "name contains 'AB'": 1, "contactId ne 40386 and contactId le 40386 and contactId ge 40385": 1, "contactId lt 40003": 2} {
+	for filter, want := range map[string]int{
+		"name eq 'uno as'": 1, "startswith(name, 'Uno')": 1, "contains(name,'s A')": 1, "name contains 'AB'": 1, "contactId ne 40386 and contactId le 40386 and contactId ge 40385": 1, "contactId lt 40003": 2,
+		"(contactId eq 40386 or contactId eq 40230) and name begins 'Uno'": 1, "contactId eq 40386 or contactId eq 40230 and name eq 'nobody'": 1, "(name eq 'Uno AS')": 1,
+	} {
 		if rows, got := o.archived("archive/contact", url.Values{"$filter": {filter}, "$select": {"name"}}); len(rows) != want {
 			t.Errorf("%s: %d rows, %.300s", filter, len(rows), got.body)
 		}
@@ -178,6 +185,54 @@ func TestConnectionsAreListedWithAndWithoutTheAgent(t *testing.T) {
 		got := o.do(http.MethodPost, resync, fmt.Sprintf(`{"ErpConnectionId":%d,"InternalKeyIds":[386]}`, id), o.bearer("portal"))
 		if got.field("IsOk") != false || got.field("ErrorCode") != code {
 			t.Errorf("a resync through %d: %s", id, got.body)
+		}
+	}
+}
+
+func TestAFilterTakesAQuoteInTheFormThatTheSwitchSays(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	for _, c := range []struct {
+		quote, filter string
+		status        int
+	}{
+		{"backslash", `name eq 'a\'b'`, 200},
+		{"backslash", `name eq 'a\\'`, 200},
+		{"backslash", `name eq 'a''b'`, 400},
+		{"doubled", `name eq 'a''b'`, 200},
+		{"doubled", `name eq 'a\'`, 200},
+		{"doubled", `name eq 'a\'b'`, 400},
+	} {
+		o.on("filter_quote", c.quote)
+		if rows, got := o.archived("archive/contact", url.Values{"$filter": {c.filter}}); got.status != c.status || len(rows) != 0 {
+			t.Errorf("%s: %s: %d %.200s", c.quote, c.filter, got.status, got.body)
+		}
+	}
+}
+
+func TestTheArchivesOfKeysAnswerAsTheSwitchSays(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	query := url.Values{"$select": {"contactId"}, "$filter": {"contactId gt 40383 and contactId lt 40387"}, "$orderBy": {"contactId"}}
+	for how, want := range map[string][]any{"typed": {40384.0, 40385.0, 40386.0}, "texts": {"40384", "40385", "40386"}, "unordered": {40386.0, 40385.0, 40384.0}} {
+		o.on("key_archives", how)
+		rows, got := o.archived("archive/contact", query)
+		for i := range want {
+			if len(rows) != len(want) || rows[i]["contactId"] != want[i] {
+				t.Errorf("%s: %s", how, got.body)
+			}
+		}
+	}
+	o.on("key_archives", "unfiltered")
+	if rows, _ := o.archived("archive/contact", query); len(rows) != 1000 {
+		t.Errorf("unfiltered: %d rows", len(rows))
+	}
+	for _, path := range []string{"archive/contact", "archive/dynamic"} {
+		for how, status := range map[string]int{"403": 403, "404": 404, "html": 200} {
+			o.on("key_archives", how)
+			if rows, got := o.archived(path, query); got.status != status || rows != nil {
+				t.Errorf("%s %s: %d %s", path, how, got.status, got.body)
+			}
 		}
 	}
 }

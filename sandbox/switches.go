@@ -81,6 +81,11 @@ type Switches struct {
 	// ConnectionArchive is what the archive of ERP connections answers, and how it writes values: as what they
 	// are, as texts, or without heeding the filter.
 	ConnectionArchive string `switch:"connection_archive" values:"typed texts unfiltered 403 404 html"`
+	// KeyArchives is what the archives Dynamic and Contact answer, in which keys, ERP numbers and companies are found, and how
+	// they write values: as what they are, as texts, without heeding the filter, or in no order.
+	KeyArchives string `switch:"key_archives" values:"typed texts unfiltered unordered 403 404 html"`
+	// FilterQuote is how a quote is written inside a text of an archive's filter: behind a backslash, or twice.
+	FilterQuote string `switch:"filter_quote" values:"backslash doubled"`
 	// TenantPath is how the state service and the claims spell the tenant in API addresses:
 	// Cust12345 or cust12345, as under app.superoffice.com.
 	TenantPath string `switch:"tenant_path" values:"capital lower"`

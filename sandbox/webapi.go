@@ -70,11 +70,11 @@ func (s *Sandbox) serveAPI(w http.ResponseWriter, r *http.Request, t *tenant, ro
 	case "mdolist/erpconnections":
 		writeJSON(w, http.StatusOK, connectionList())
 	case "archive/erpconnection":
-		s.serveConnectionArchive(w, r)
+		s.serveArchiveAs(w, r, connectionArchive, s.Switches().ConnectionArchive)
 	case "archive/contact":
-		serveArchive(w, r, contactArchive)
+		s.serveArchiveAs(w, r, contactArchive, s.Switches().KeyArchives)
 	case "archive/dynamic":
-		serveArchive(w, r, dynamicArchive)
+		s.serveArchiveAs(w, r, dynamicArchive, s.Switches().KeyArchives)
 	default:
 		fault(w, http.StatusNotFound, "aspnet", "", "No HTTP resource was found that matches the request URI.")
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"net/http"
@@ -91,6 +92,56 @@ func (p *running) agent(ctx context.Context, api string, seen *observations) {
 	status, header, body := p.ask(ctx, http.MethodPost, api, "/v1/Agents/ErpSync/"+superoffice.GetEngineStatus.String(), seen.answer.Tokens.Access)
 	seen.agent.status = status
 	seen.agent.shape, seen.agent.kind = shapeOf(header, body)
+}
+
+// keyArchive is how the archive answered in which look-ups find internal keys.
+type keyArchive struct {
+	asked  bool
+	status int    // of the first answer that was no 200; 0: no answer
+	wrong  string // what a look-up would not understand; "": it would
+	rows   bool   // there was a row to be asked for
+}
+
+// keyArchive asks the archive for any one key, and then for that key alone.
+func (p *running) keyArchive(ctx context.Context, api string, seen *observations) {
+	if status, _, _ := p.principal(ctx, api, seen.answer.Tokens.Access); status != http.StatusOK {
+		return
+	}
+	k := &seen.keys
+	k.asked = true
+	ask := func(path string) []byte {
+		status, _, body := p.ask(ctx, http.MethodGet, api, path, seen.answer.Tokens.Access)
+		if status != http.StatusOK {
+			k.status, k.wrong = status, "no answer"
+			if status != 0 {
+				k.wrong = fmt.Sprintf("HTTP %d", status)
+			}
+			return nil
+		}
+		return body
+	}
+	body := ask(superoffice.AnyKeyArchive())
+	if body == nil {
+		return
+	}
+	lookup, found, err := superoffice.ParseAnyKey(body)
+	switch {
+	case err != nil:
+		k.wrong = err.Error()
+		return
+	case !found:
+		return
+	}
+	k.rows = true
+	if body = ask(lookup.KeyArchive(nil)); body == nil {
+		return
+	}
+	switch matches, _, err := lookup.ParseKeys(body, nil); {
+	case err != nil:
+		k.wrong = err.Error()
+	case len(matches) == 0:
+		k.wrong = "did not answer the row of a key that it had answered before"
+	}
 }
 
 // expiry is how an expired token was refused.

@@ -1,5 +1,5 @@
 // Package probe finds out what SuperOffice does where its documentation says nothing or contradicts itself, through a
-// gateway that runs: eight questions, for which a person signs in twice in their own browser. It moves no data. The
+// gateway that runs: nine questions, for which a person signs in twice in their own browser. It moves no data. The
 // tokens that it gets serve the questions and are thrown away; they never become a session.
 //
 // A probe begins by an operator's order alone. It ends by itself: when it is answered, when nobody signs in, when its

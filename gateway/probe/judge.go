@@ -24,6 +24,10 @@ const (
 	uriRequired = "required"
 	uriUnwanted = "unwanted"
 
+	readable   = "readable"
+	unreadable = "unreadable"
+	refusedTo  = "refused"
+
 	everySignIn    = "every_sign_in"
 	notEverySignIn = "approval_only"
 )
@@ -44,6 +48,7 @@ var questions = []struct {
 	{"system_token", "Does system_token come at every administrator's sign-in?", judgeSystemToken},
 	{"expired_token", "With which status is an expired token refused?", judgeExpiry},
 	{"refused_agent", "How is a restricted agent refused that the app was not granted?", judgeAgent},
+	{"key_archive", "Are internal keys found in the archive Dynamic, without the agent?", judgeKeyArchive},
 }
 
 // judge compares what was seen with what the gateway takes for granted.
@@ -213,5 +218,26 @@ func judgeAgent(_ *running, seen *observations, _ superid.Assumptions, f *Fact) 
 		}
 	default:
 		f.Found = fmt.Sprintf("HTTP %d, which refuses nobody", a.status)
+	}
+}
+
+func judgeKeyArchive(_ *running, seen *observations, _ superid.Assumptions, f *Fact) {
+	f.Assumes = "it reads ErpExternalKey and ErpInternalKey, heeds filter and order"
+	const change = "do without caddy erpsync find, whose answers are errors here"
+	switch k := seen.keys; {
+	case !k.asked:
+		f.Found = "not asked: the WebAPI did not take the token, or gave no answer"
+	case k.wrong == "" && k.rows:
+		f.Answer, f.Found = readable, "it answered a key, and that one alone when it was asked for it"
+	case k.wrong == "":
+		f.Found = "it is read, and has no key that this person may see"
+	case k.status == 0 && k.wrong == "no answer", k.status >= http.StatusInternalServerError, k.status == http.StatusTooManyRequests, k.status == http.StatusMisdirectedRequest:
+		f.Found = "not answered: " + k.wrong
+	case k.status != 0:
+		f.Answer, f.Found = refusedTo, k.wrong
+		f.differs(change, "or give the person or system user the right to read it")
+	default:
+		f.Answer, f.Found = unreadable, "it "+k.wrong
+		f.differs(change)
 	}
 }

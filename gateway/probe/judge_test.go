@@ -80,3 +80,28 @@ func TestTheShapeOfABodyIsToldAndNotWhatItSays(t *testing.T) {
 		t.Error(shape)
 	}
 }
+
+func TestAnArchiveThatGivesNoAnswerIsNotJudged(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		keys   keyArchive
+		answer string
+	}{
+		"not asked":    {keyArchive{}, ""},
+		"no answer":    {keyArchive{asked: true, wrong: "no answer"}, ""},
+		"too many":     {keyArchive{asked: true, status: 429, wrong: "HTTP 429"}, ""},
+		"down":         {keyArchive{asked: true, status: 503, wrong: "HTTP 503"}, ""},
+		"moved":        {keyArchive{asked: true, status: 421, wrong: "HTTP 421"}, ""},
+		"no row":       {keyArchive{asked: true}, ""},
+		"forbidden":    {keyArchive{asked: true, status: 403, wrong: "HTTP 403"}, "refused"},
+		"wrong query":  {keyArchive{asked: true, status: 400, wrong: "HTTP 400"}, "refused"},
+		"a page":       {keyArchive{asked: true, wrong: "did not answer rows in JSON"}, "unreadable"},
+		"as it should": {keyArchive{asked: true, rows: true}, "readable"},
+	} {
+		var f Fact
+		judgeKeyArchive(nil, &observations{keys: c.keys}, superid.Assumptions{}, &f)
+		if f.Answer != c.answer || f.Differs != (c.answer == "refused" || c.answer == "unreadable") || f.Found == "" {
+			t.Errorf("%s: %+v", name, f)
+		}
+	}
+}

@@ -294,6 +294,26 @@ func TestAProbeTellsHowARestrictedAgentIsRefusedToAnAppWithoutIt(t *testing.T) {
 	}
 }
 
+func TestAProbeTellsWhetherInternalKeysAreFound(t *testing.T) {
+	t.Parallel()
+	f := gatewaytest.New(t)
+	for how, want := range map[string]struct{ answer, found string }{
+		"typed":      {"readable", "that one alone"},
+		"texts":      {"readable", "that one alone"},
+		"unfiltered": {"unreadable", "does not heed the filter"},
+		"unordered":  {"unreadable", "order"},
+		"403":        {"refused", "HTTP 403"},
+		"404":        {"refused", "HTTP 404"},
+		"html":       {"unreadable", "rows in JSON"},
+	} {
+		f.SO.Switch(func(s *sandbox.Switches) { s.KeyArchives = how })
+		got := fact(t, probed(t, f, "portal", "per"), "key_archive")
+		if got.Answer != want.answer || !strings.Contains(got.Found, want.found) || got.Differs != (want.answer != "readable") || got.Differs != (len(got.Change) > 0) {
+			t.Errorf("%s: %+v", how, got)
+		}
+	}
+}
+
 func TestAReportHoldsNoSecretAndNoName(t *testing.T) {
 	t.Parallel()
 	f := gatewaytest.New(t)

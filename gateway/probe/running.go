@@ -71,6 +71,7 @@ type observations struct {
 	refresh refreshes
 	expired expiry
 	agent   agentAnswer
+	keys    keyArchive
 }
 
 // run asks every question, and gives everything back that it got for that.
@@ -85,6 +86,7 @@ func (p *running) run(ctx context.Context) (*Report, error) {
 	seen.refresh = p.refreshes(asking, seen.answer.Tokens.Refresh)
 	api := p.locate(asking)
 	p.agent(asking, api, &seen)
+	p.keyArchive(asking, api, &seen)
 	if err := p.expiry(ctx, api, &seen); err != nil {
 		return nil, err
 	}

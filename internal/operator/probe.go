@@ -21,8 +21,8 @@ import (
 
 const probeHelp = `Finds out what SuperOffice does where its documentation says nothing or contradicts itself,
 through a running gateway: PKCE, nonce, upn and webapi_url in the id_token, redirect_uri at
-refresh, when system_token comes, the status of an expired token, and how a restricted agent is
-refused. It prints what the gateway assumes beside it, and what to change where the two differ.
+refresh, when system_token comes, the status of an expired token, how a restricted agent is refused,
+and whether internal keys are found without it. It prints what the gateway assumes beside it, and what to change where the two differ.
 
   caddy erpsync probe erp Cust12345
   caddy erpsync probe erp Cust12345 --json > probe.json       # no secret and no name in it
