@@ -29,6 +29,8 @@ type App struct {
 	system   *systemuser.Client
 	user     string // of a service account
 	password auth.SecretSource
+
+	misconfigured misconfiguration
 }
 
 func (g *Gateway) newApp(config *AppConfig, client *http.Client, keys *idp.KeySet) (*App, error) {

@@ -185,13 +185,8 @@ func (n *Sessions) renew(ctx context.Context, token session.Token) (session.Sess
 	}
 	tokens, err := n.Client.Refresh(ctx, stored.Refresh, stored.Redirect)
 	n.g.platform.Metrics.Renewal(outcome.SessionToken, outcome.ResultOf(err == nil, expired(err)))
-	switch {
-	case misconfigured(err):
-		var refused *superid.Error
-		errors.As(err, &refused)
-		n.g.platform.Logger.Error("SuperID refuses the app's own request; sessions stay, and the next call tries again",
-			zap.String("app", n.App), zap.String("remedy", refused.Remedy()), zap.Error(err))
-	case expired(err):
+	n.g.apps[n.App].SuperIDAnswered(err)
+	if expired(err) {
 		n.g.platform.Logger.Info("session ended: SuperID does not renew it", zap.String("app", n.App), zap.String("tenant", string(stored.Tenant)), zap.Error(err))
 		_ = n.Manager.End(ctx, token)
 	}

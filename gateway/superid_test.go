@@ -41,7 +41,7 @@ func TestOnlyInvalidGrantEndsASessionAndTheOperatorIsToldOfItsOwnFault(t *testin
 				t.Errorf("%d %s", got.Status, got.Body)
 			}
 			told := false
-			for _, line := range g.Logs.FilterMessageSnippet("refuses the app's own request").All() {
+			for _, line := range g.Logs.FilterMessageSnippet("refuses the app's own requests").All() {
 				fields := line.ContextMap()
 				told = line.Level == zapcore.ErrorLevel && fields["app"] == "portal" && fields["remedy"] != ""
 			}

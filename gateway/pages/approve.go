@@ -120,13 +120,16 @@ func (p *Pages) judge(ctx context.Context, app *gateway.App, a loginState, answe
 		return approvalFailed, identity, err
 	}
 	_, identity, err = app.SuperID.Exchange(ctx, a.signIn(), answer.Get("code"))
-	p.tellOperator(a.App, err)
-	var down *superid.Error
+	app.SuperIDAnswered(err)
+	var refused *superid.Error
 	switch {
 	case errors.Is(err, superid.ErrOtherTenant):
 		return approvalOtherTenant, identity, err
-	case errors.As(err, &down) && down.Kind == superid.Outage:
+	case errors.As(err, &refused) && refused.Kind == superid.Outage:
 		return approvalUnavailable, identity, err
+	case refused != nil && (refused.Kind == superid.Misconfigured || superid.ReadApproval(refused.Code, "") == superid.ApprovalUnregistered):
+		told.Code = refused.Code
+		return string(superid.ApprovalUnregistered), identity, err
 	case err != nil:
 		return approvalFailed, identity, err
 	}

@@ -248,3 +248,24 @@ func TestAnApprovalWhoseCallerLeavesInTheMiddleIsKept(t *testing.T) {
 		t.Errorf("kept: %v, %v", there, err)
 	}
 }
+
+// Whoever approves can do nothing about it, and must not be told that their sign-in failed.
+func TestAnApprovalAtAnAppThatSuperIDDoesNotKnowLikeThisSaysSo(t *testing.T) {
+	t.Parallel()
+	for _, fault := range []string{"invalid_client", "unauthorized_client", "unknown"} {
+		g := gatewaytest.New(t, gatewaytest.Approvals())
+		g.SO.Switch(func(s *sandbox.Switches) { s.TokenError, s.TokenErrorAt = fault, "code" })
+		status, page := g.Approve("erp", "Cust12345", "tove")
+		if status != http.StatusBadGateway || !strings.Contains(page, "<h1>SuperOffice does not know the app like this</h1>") {
+			t.Errorf("%s: %d %s", fault, status, page)
+		}
+		told := g.Logs.FilterMessageSnippet("refuses the app's own requests").All()
+		if len(told) != 1 || told[0].ContextMap()["app"] != "erp" || told[0].ContextMap()["remedy"] == "" {
+			t.Errorf("%s: told the operator %v", fault, told)
+		}
+		refused := g.Logs.FilterMessage("erpsync endpoint refused").All()
+		if len(refused) == 0 || refused[0].ContextMap()["reason"] != "upstream_credential_refused" {
+			t.Errorf("%s: the audit log holds %v", fault, refused)
+		}
+	}
+}

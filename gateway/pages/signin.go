@@ -103,7 +103,7 @@ func (p *Pages) signedIn(w http.ResponseWriter, r *http.Request, a *loginState, 
 		return p.unproven(err)
 	}
 	tokens, identity, err := p.sessions.Client.Exchange(r.Context(), a.signIn(), answer.Get("code"))
-	p.tellOperator(p.sessions.App, err)
+	p.gateway.App(p.sessions.App).SuperIDAnswered(err)
 	if err != nil {
 		return p.unproven(err)
 	}
@@ -128,14 +128,6 @@ func (p *Pages) signedIn(w http.ResponseWriter, r *http.Request, a *loginState, 
 	w.Header().Set("Location", a.returnTo())
 	w.WriteHeader(http.StatusSeeOther)
 	return nil
-}
-
-// tellOperator logs that SuperID refused the app's own request, which only its operator can change.
-func (p *Pages) tellOperator(app string, err error) {
-	var answer *superid.Error
-	if errors.As(err, &answer) && answer.Kind == superid.Misconfigured {
-		p.log.Error("SuperID refuses the app's own request; nobody can sign in", zap.String("app", app), zap.String("remedy", answer.Remedy()), zap.Error(err))
-	}
 }
 
 // keepSystemToken keeps the system token that came with an administrator's sign-in, as an approved one: whether SuperID sends it
