@@ -29,6 +29,7 @@ type act struct {
 	Connection               *int32   // of a hold
 	All                      bool     // a hold of everything
 	Reason, For              string   // of a hold
+	Unreadable               bool     // a release of what could not be read
 	DryRun                   bool
 	Nothing                  bool // nothing was changed
 	Unknown                  bool // nobody is known by that name
@@ -55,6 +56,9 @@ func (a *act) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	}
 	if a.All {
 		enc.AddBool("all", true)
+	}
+	if a.Unreadable {
+		enc.AddBool("unreadable", true)
 	}
 	if a.DryRun {
 		enc.AddBool("dry_run", true)

@@ -141,7 +141,7 @@ func TestEveryRouteThatActsLeavesALineAndNoOther(t *testing.T) {
 	api, logs := newAPI(t)
 	bodies := map[string]string{
 		report.CheckPath: `{"app":"erp"}`, report.ProbePath: `{"app":"erp","tenant":"Cust1"}`, report.ImportPath: `{"app":"erp","tenants":[{"tenant":"Cust1","system_token":"canary"}]}`,
-		report.HoldPath: `{"tenant":"Cust1","reason":"r","for":"1h"}`, report.ReleasePath: `{"tenant":"Cust1"}`,
+		report.HoldPath: `{"tenant":"Cust1","reason":"r","for":"1h"}`, report.ReleasePath: `{"all":true,"unreadable":true}`,
 		report.RemovePath: `{"app":"erp","tenant":"Cust1"}`, report.RevokePath: `{"tenant":"Cust1","user":"tove@uno.example"}`,
 	}
 	acts := map[string]string{
@@ -163,6 +163,8 @@ func TestEveryRouteThatActsLeavesALineAndNoOther(t *testing.T) {
 			}
 			if fields := logs.All()[before].ContextMap(); fields["act"] != act || fields["actor"] != "unidentified" || fields["result"] != "failed" || fields["cause"] == nil {
 				t.Errorf("%s: %v", route.Path, fields)
+			} else if unreadable, _ := fields["unreadable"].(bool); unreadable != (act == "release") {
+				t.Errorf("%s: what could not be read was given up: %t", route.Path, unreadable)
 			}
 		}
 	}

@@ -46,7 +46,7 @@ type Route struct {
 //	POST /erpsync/tenants/import           {"app", "tenants": […]}: keep system tokens, all or none
 //	POST /erpsync/tenants/remove           {"app", "tenant"}: forget a system token
 //	POST /erpsync/hold                     {"app", "tenant", "connection", "all", "reason", "for"}: refuse new calls
-//	POST /erpsync/release                  {"app", "tenant", "connection", "all"}: end a hold
+//	POST /erpsync/release                  {"app", "tenant", "connection", "all", "unreadable"}: end a hold
 //	POST /erpsync/revoke                   {"app"} | {"tenant"} | {"tenant", "user"}: end sessions, tickets, kept answers
 //
 // Where an app stands in several environments, "environment" says which is meant. Answers are JSON and hold no
@@ -103,8 +103,9 @@ func (a API) Routes() []Route {
 			done.Unknown = held.Unknown != ""
 			return held, err
 		})},
-		{Method: http.MethodPost, Path: report.ReleasePath, act: "release", serve: ordered(func(ctx context.Context, q report.HoldTarget, done *act) (report.Released, error) {
-			done.hold(q)
+		{Method: http.MethodPost, Path: report.ReleasePath, act: "release", serve: ordered(func(ctx context.Context, q report.ReleaseRequest, done *act) (report.Released, error) {
+			done.hold(q.HoldTarget)
+			done.Unreadable = q.Unreadable
 			released, err := a.Sites.Release(ctx, q)
 			done.Nothing = err == nil && !released.Found
 			return released, err

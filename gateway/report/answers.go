@@ -295,6 +295,13 @@ type HoldTarget struct {
 	All        bool    `json:"all,omitempty"`
 }
 
+// ReleaseRequest ends the hold of exactly the target.
+type ReleaseRequest struct {
+	HoldTarget
+	// Unreadable, with All alone: gives up what is kept as holds and cannot be read, so that calls are served again.
+	Unreadable bool `json:"unreadable,omitempty"`
+}
+
 // HoldRequest puts calls on hold.
 type HoldRequest struct {
 	HoldTarget

@@ -56,15 +56,26 @@ func (s *Sites) Hold(ctx context.Context, request HoldRequest, by By) (Held, err
 	return held, err
 }
 
-// Release ends the hold of exactly the target.
-func (s *Sites) Release(ctx context.Context, request HoldTarget) (Released, error) {
-	target, err := s.parseTarget(request)
+// Release ends the hold of exactly the target, or gives up what is kept as holds and cannot be read.
+func (s *Sites) Release(ctx context.Context, request ReleaseRequest) (Released, error) {
+	target, err := s.parseTarget(request.HoldTarget)
+	if err == nil && request.Unreadable && !request.All {
+		err = errors.New("unreadable: goes with all, since nobody knows whose calls were on hold")
+	}
 	if err != nil {
 		return Released{}, err
 	}
-	done := Released{Target: target.String()}
+	done, release := Released{Target: target.String()}, func(ctx context.Context, book *hold.Book) (hold.Hold, bool, error) {
+		return book.Release(ctx, target)
+	}
+	if request.Unreadable {
+		done.Target, release = "what could not be read", func(ctx context.Context, book *hold.Book) (hold.Hold, bool, error) {
+			found, err := book.GiveUpUnreadable(ctx)
+			return hold.Hold{Reason: "could not be read"}, found, err
+		}
+	}
 	done.Remark, err = s.eachBook(ctx, func(ctx context.Context, state *gateway.SharedState, site *Site) error {
-		released, found, err := state.Holds.Release(ctx, target)
+		released, found, err := release(ctx, state.Holds)
 		if found && (err == nil || errors.As(err, new(*hold.CopyError))) {
 			done.Found = true
 			site.Platform().Emit(eventRelease, event(released))

@@ -40,11 +40,11 @@ func TestAHoldStopsCallsSaysWhoOrderedItAndIsReleasedByTheSameNames(t *testing.T
 	if !d.Storage.Holds(`"reason":"repair"`) {
 		t.Error("no copy is kept for a restart")
 	}
-	other, err := d.sites.Release(t.Context(), report.HoldTarget{Tenant: word("Cust12345")})
+	other, err := d.sites.Release(t.Context(), report.ReleaseRequest{HoldTarget: report.HoldTarget{Tenant: word("Cust12345")}})
 	if err != nil || other.Found || len(other.Remaining) != 1 {
 		t.Errorf("a wider name released it: %+v %v", other, err)
 	}
-	done, err := d.sites.Release(t.Context(), target)
+	done, err := d.sites.Release(t.Context(), report.ReleaseRequest{HoldTarget: target})
 	if err != nil || !done.Found || len(done.Remaining) != 0 {
 		t.Errorf("%+v %v", done, err)
 	}
@@ -137,5 +137,53 @@ func TestAnInstallationHasOneTenantSoThatAConnectionIsNameEnough(t *testing.T) {
 	got := d.Do(nil, http.MethodPost, "/crm7/api/v1/Agents/ErpSync/ForceResync", gatewaytest.SeedBody, d.Service())
 	if !strings.Contains(got.Body, "on_hold") {
 		t.Errorf("%d %s", got.Status, got.Body)
+	}
+}
+
+func TestHoldsThatCannotBeReadAreGivenUpByOrderAlone(t *testing.T) {
+	t.Parallel()
+	first := newDesk(t)
+	if _, err := first.sites.Hold(t.Context(), report.HoldRequest{HoldTarget: report.HoldTarget{App: word("portal")}, Reason: "r"}, operatorOne); err != nil {
+		t.Fatal(err)
+	}
+	keys, err := first.Storage.List(t.Context(), "erpsync/holds/", true)
+	if err != nil || len(keys) != 1 {
+		t.Fatal(keys, err)
+	}
+	if err := first.Storage.Store(t.Context(), keys[0], []byte(`{"version":1,"holds":[{`)); err != nil {
+		t.Fatal(err)
+	}
+	events := make(chan string, 10)
+	d := before(t, first.Beside(gatewaytest.On(func(p *gateway.Platform) { // as after a restart
+		p.Emit = func(name string, data map[string]any) { events <- name }
+	})))
+	if got := d.Resync(d.Service()); got.Status != http.StatusServiceUnavailable || !strings.Contains(got.Body, "store_unavailable") {
+		t.Fatalf("%d %s", got.Status, got.Body)
+	}
+	status, err := d.sites.Status(t.Context(), "node", "")
+	if err != nil || len(status.Troubles) != 1 || status.Troubles[0].What != "holds_unknown" || !strings.Contains(status.Troubles[0].Cause, keys[0]) || !strings.Contains(status.Troubles[0].Remedy, "release --all --unreadable") {
+		t.Errorf("%+v %v", status.Troubles, err)
+	}
+	all := report.HoldTarget{All: true}
+	for name, request := range map[string]report.ReleaseRequest{
+		"a release of everything": {HoldTarget: all},
+		"one that names an app":   {HoldTarget: report.HoldTarget{App: word("portal")}, Unreadable: true},
+	} {
+		if _, err := d.sites.Release(t.Context(), request); err == nil {
+			t.Errorf("%s gives up what cannot be read", name)
+		}
+	}
+	done, err := d.sites.Release(t.Context(), report.ReleaseRequest{HoldTarget: all, Unreadable: true})
+	if err != nil || !done.Found || done.Target != "what could not be read" || len(done.Remaining) != 0 || done.Remark != "" {
+		t.Errorf("%+v %v", done, err)
+	}
+	if got := <-events; got != "erpsync_release" {
+		t.Errorf("event %s", got)
+	}
+	if got := d.Resync(d.Service()); got.Status != http.StatusOK {
+		t.Errorf("%d %s", got.Status, got.Body)
+	}
+	if done, err := d.sites.Release(t.Context(), report.ReleaseRequest{HoldTarget: all, Unreadable: true}); err != nil || done.Found {
+		t.Errorf("again: %+v %v", done, err)
 	}
 }

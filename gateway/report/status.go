@@ -38,7 +38,7 @@ func (s *Sites) Status(ctx context.Context, node, wanted string) (Status, error)
 	}
 	holds, err := s.holds(ctx)
 	if err != nil { // people ask when something is down
-		status.Troubles = append(status.Troubles, Trouble{"holds_unknown", nil, err.Error(), "calls get 503 store_unavailable: nobody knows what is on hold", "look at Caddy's storage and at the store"})
+		status.Troubles = append(status.Troubles, Trouble{"holds_unknown", nil, err.Error(), "calls get 503 store_unavailable: nobody knows what is on hold", "look at Caddy's storage and at the store; what cannot be restored is given up by caddy erpsync release --all --unreadable"})
 	}
 	status.Holds = slices.DeleteFunc(holds, func(h HoldStatus) bool { return only != "" && h.Tenant != "" && h.Tenant != string(only) })
 	if only != "" && len(status.Apps) == 0 {

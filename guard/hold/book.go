@@ -46,6 +46,9 @@ type Storage interface {
 // ErrUnknown means that neither the store nor the copy could be read since the start: nobody knows what is on hold.
 var ErrUnknown = errors.New("neither the store nor Caddy's storage says what is on hold")
 
+// errUnreadable means that something is kept as holds and cannot be read as that, now or later.
+var errUnreadable = errors.New("cannot be read; restore it, or give up what it holds: caddy erpsync release --all --unreadable")
+
 // CopyError means that a change is in force, but that the copy for a start without the store is not.
 type CopyError struct{ Err error }
 
@@ -132,7 +135,7 @@ func (b *Book) load(ctx context.Context) (*record, error) {
 	}
 	var kept record
 	if err := json.Unmarshal(raw, &kept); err != nil {
-		return nil, fmt.Errorf("storage of Caddy: %s: %w", b.path, err)
+		return nil, fmt.Errorf("storage of Caddy: %s: %w (%w)", b.path, errUnreadable, err)
 	}
 	b.copied = kept.Version
 	return &kept, nil
@@ -194,7 +197,7 @@ func (b *Book) get(ctx context.Context) (*record, bool, error) {
 	}
 	var stored record
 	if err := json.Unmarshal([]byte(raw), &stored); err != nil {
-		return nil, false, fmt.Errorf("the store's holds: %w", err)
+		return nil, false, fmt.Errorf("the store's holds: %w (%w)", errUnreadable, err)
 	}
 	return &stored, true, nil
 }
@@ -304,6 +307,33 @@ func (b *Book) Release(ctx context.Context, target Target) (released Hold, found
 	return released, found, err
 }
 
+// GiveUpUnreadable puts what this gateway knows, or nothing on hold, in place of what cannot be read in the store or as the copy. found
+// is false if everything can be read, or if the store knows what the copy does not say. A gateway that knows
+// a newer version keeps it in force. An error means that nothing has changed, unless it is a *CopyError.
+func (b *Book) GiveUpUnreadable(ctx context.Context) (found bool, err error) {
+	held, err := b.lock(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer held.Release()
+	b.opening.Lock()
+	b.tried = time.Time{} // what was mended a moment ago is read first
+	b.opening.Unlock()
+	known, _ := b.open(ctx)
+	_, _, err = b.get(ctx)
+	switch {
+	case err != nil && !errors.Is(err, errUnreadable):
+		return false, err
+	case err == nil && known != nil:
+		return false, nil
+	}
+	next := &record{Version: 1}
+	if known != nil {
+		next = &record{Version: known.Version + 1, Holds: known.Holds}
+	}
+	return true, b.write(ctx, next)
+}
+
 // change edits the holds of the store, one at a time among all gateways, and drops those that have ended.
 func (b *Book) change(ctx context.Context, edit func([]Hold) ([]Hold, error)) error {
 	held, err := b.lock(ctx)
@@ -320,7 +350,11 @@ func (b *Book) change(ctx context.Context, edit func([]Hold) ([]Hold, error)) er
 	if err != nil {
 		return err
 	}
-	next := &record{Version: known.Version + 1, Holds: holds}
+	return b.write(ctx, &record{Version: known.Version + 1, Holds: holds})
+}
+
+// write puts the next record in force: in the store, here, and in the copy.
+func (b *Book) write(ctx context.Context, next *record) error {
 	if err := b.kv.Set(ctx, storeKey, encode(next), keptFor); err != nil {
 		return err
 	}

@@ -397,3 +397,103 @@ func TestWhatIsUnknownSaysWhatFailed(t *testing.T) {
 		}
 	}
 }
+
+const torn = `{"version":7,"holds":[{"app":"a"`
+
+func TestWhatCannotBeReadIsGivenUpOnceAndForAll(t *testing.T) {
+	t.Parallel()
+	kv, storage := new(store), &disk{values: map[string]string{"holds": torn}}
+	b := book(t, kv, new(lease.Memory), storage)
+	_, _, err := b.Find(t.Context(), "a", "Cust1", 1)
+	if !errors.Is(err, hold.ErrUnknown) || !strings.Contains(err.Error(), "caddy erpsync release --all --unreadable") {
+		t.Fatalf("no way on is named: %v", err)
+	}
+	if found, err := b.GiveUpUnreadable(t.Context()); !found || err != nil {
+		t.Fatal(found, err)
+	}
+	if finds(t, b, "a", "Cust1", 1) {
+		t.Error("what could not be read is on hold")
+	}
+	if found, err := b.GiveUpUnreadable(t.Context()); found || err != nil {
+		t.Errorf("again: %t, %v", found, err)
+	}
+	restarted := book(t, new(store), new(lease.Memory), storage)
+	if finds(t, restarted, "a", "Cust1", 1) {
+		t.Error("after a start with another store it is on hold")
+	}
+	set(t, b, hold.Hold{Target: hold.Target{App: "a"}, Reason: "r"})
+	if !finds(t, b, "a", "Cust1", 1) {
+		t.Error("nothing can be held any more")
+	}
+}
+
+func TestWhatCanBeReadIsNotGivenUp(t *testing.T) {
+	t.Parallel()
+	kv, storage := new(store), new(disk)
+	b := book(t, kv, new(lease.Memory), storage)
+	set(t, b, hold.Hold{Target: hold.Target{App: "a"}, Reason: "r"})
+	whole := storage.values["holds"]
+	if found, err := b.GiveUpUnreadable(t.Context()); found || err != nil || !finds(t, b, "a", "Cust1", 1) {
+		t.Errorf("all of it can be read: %t, %v", found, err)
+	}
+
+	storage.values["holds"] = torn
+	inTime := book(t, new(store), new(lease.Memory), storage)
+	if _, _, err := inTime.Find(t.Context(), "a", "Cust1", 1); err == nil {
+		t.Fatal("a torn copy was read")
+	}
+	storage.values["holds"] = whole // restored a moment after it was looked at
+	if found, err := inTime.GiveUpUnreadable(t.Context()); found || err != nil || !finds(t, inTime, "a", "Cust1", 1) {
+		t.Errorf("a copy that was restored is given up: %t, %v", found, err)
+	}
+
+	storage.values["holds"] = torn
+	away := new(store)
+	away.setDown(errDown)
+	blind := book(t, away, new(lease.Memory), storage)
+	if found, err := blind.GiveUpUnreadable(t.Context()); found || !errors.Is(err, errDown) {
+		t.Errorf("while the store is away: %t, %v", found, err)
+	}
+	if _, _, err := blind.Find(t.Context(), "a", "Cust1", 1); !errors.Is(err, hold.ErrUnknown) {
+		t.Errorf("while the store is away it is known what is on hold: %v", err)
+	}
+}
+
+func TestAGatewayThatKnowsWhatIsOnHoldKeepsItInForceWhereOthersGaveItUp(t *testing.T) {
+	t.Parallel()
+	kv, locker := new(store), new(lease.Memory)
+	knows := book(t, kv, locker, new(disk))
+	set(t, knows, hold.Hold{Target: hold.Target{App: "b"}, Reason: "r"})
+	set(t, knows, hold.Hold{Target: hold.Target{App: "a"}, Reason: "r"})
+	if err := kv.Set(t.Context(), "holds", torn, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	other := book(t, kv, locker, new(disk))
+	if _, _, err := other.Find(t.Context(), "c", "Cust1", 1); err != nil {
+		t.Fatal(err) // its copy says that there were none
+	}
+	if err := other.Refresh(t.Context()); err == nil {
+		t.Error("what the store holds was read")
+	}
+	if found, err := other.GiveUpUnreadable(t.Context()); !found || err != nil {
+		t.Fatal(found, err)
+	}
+	for _, b := range []*hold.Book{knows, other} {
+		if err := b.Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !finds(t, knows, "a", "Cust1", 1) || !finds(t, other, "a", "Cust1", 1) {
+		t.Errorf("released by what could not be read: %t %t", finds(t, knows, "a", "Cust1", 1), finds(t, other, "a", "Cust1", 1))
+	}
+
+	if err := kv.Set(t.Context(), "holds", torn, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	if found, err := knows.GiveUpUnreadable(t.Context()); !found || err != nil || !finds(t, knows, "a", "Cust1", 1) {
+		t.Errorf("at the gateway that knows: %t, %v", found, err)
+	}
+	if err := other.Refresh(t.Context()); err != nil || !finds(t, other, "a", "Cust1", 1) {
+		t.Errorf("the store was not told what is known: %v", err)
+	}
+}

@@ -55,6 +55,8 @@ type Act struct {
 	Reason string `json:"reason"` // of a hold
 	For    string `json:"for"`
 	All    bool   `json:"all"`
+	// Unreadable is a release's, of what could not be read.
+	Unreadable bool `json:"unreadable"`
 	// Connection is a hold's; nil: none.
 	Connection *int32 `json:"connection"`
 	// Tenants are those whose system tokens were imported or exported, the first of them by name.
@@ -77,7 +79,10 @@ func (a *Act) tenants() string {
 // held says what a hold is about beside app and tenant, and why.
 func (a *Act) held() string {
 	var parts []string
-	if a.All {
+	switch {
+	case a.Unreadable:
+		parts = append(parts, "unreadable holds")
+	case a.All:
 		parts = append(parts, "everything")
 	}
 	if a.Connection != nil {

@@ -154,6 +154,13 @@ func TestActsAreToldApartFromCalls(t *testing.T) {
 	if out, _, err := outcomes(t, "--json", file); err != nil || strings.Contains(out, "revoke") {
 		t.Errorf("%v %s", err, out)
 	}
+	given := `{"ts":1795539461,"msg":"erpsync admin act","act":"release","actor":"tove","all":true,"unreadable":true,"result":"done"}`
+	if err := os.WriteFile(file, []byte(given+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, _, err := outcomes(t, "--acts", file); err != nil || !strings.Contains(out, "unreadable holds") {
+		t.Errorf("%v %s", err, out)
+	}
 	imported := `{"ts":1795539461,"msg":"erpsync admin act","act":"tenants_import","actor":"tove","app":"erp","tenants":{"count":5,"first":["Cust1","Cust2","Cust3","Cust4"]},"result":"done"}`
 	if err := os.WriteFile(file, []byte(imported+"\n"), 0o600); err != nil {
 		t.Fatal(err)

@@ -33,7 +33,13 @@ connection as the hold; others stay in force.
   caddy erpsync release --tenant Cust12345 --connection 612
   caddy erpsync release --all
 
---all ends the hold that was ordered with --all, not those of single apps or tenants.`
+--all ends the hold that was ordered with --all, not those of single apps or tenants.
+
+  caddy erpsync release --all --unreadable
+
+gives up what is kept as holds and cannot be read, because of which status says
+holds_unknown and calls are refused. Nothing is on hold then but what another
+gateway of the store still knows. Try to restore it first.`
 
 // target is what flags name.
 type target struct {
@@ -107,14 +113,16 @@ func holdCommand() *cobra.Command {
 
 func releaseCommand() *cobra.Command {
 	var target target
+	var unreadable bool
 	var gateway gateway
 	cmd := &cobra.Command{
 		Use: "release", Short: "End a hold", Long: releaseHelp, Args: cobra.NoArgs, SilenceUsage: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			request, err := target.named(cmd.Flags())
+			named, err := target.named(cmd.Flags())
 			if err != nil {
 				return fmt.Errorf("release: %w", err)
 			}
+			request := report.ReleaseRequest{HoldTarget: named, Unreadable: unreadable}
 			var done report.Released
 			if err := gateway.ask(cmd.Context(), http.MethodPost, report.ReleasePath, request, &done); err != nil {
 				return fmt.Errorf("release: %w", err)
@@ -132,6 +140,9 @@ func releaseCommand() *cobra.Command {
 			if done.Remark != "" {
 				command.Fprintw(cmd.ErrOrStderr(), "", "%s", done.Remark)
 			}
+			if !done.Found && unreadable {
+				return errors.New("release: everything that is kept as holds can be read; nothing was changed")
+			}
 			if !done.Found {
 				return fmt.Errorf("release: %s is not on hold by itself", command.Printable(done.Target))
 			}
@@ -140,6 +151,7 @@ func releaseCommand() *cobra.Command {
 	}
 	flags := cmd.Flags()
 	target.flags(flags)
+	flags.BoolVar(&unreadable, "unreadable", false, "with --all: give up what is kept as holds and cannot be read")
 	gateway.flags(flags)
 	return cmd
 }

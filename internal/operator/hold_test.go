@@ -1,6 +1,9 @@
 package operator
 
 import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -57,6 +60,22 @@ func TestAReleaseSaysWhatIsStillOnHold(t *testing.T) {
 		out, _, err := runs(t, releaseCommand(), "--all", "--address", address)
 		if !strings.HasPrefix(out, c.out) || (err == nil) != (c.fail == "") || err != nil && err.Error() != c.fail {
 			t.Errorf("%s: %q %v", name, out, err)
+		}
+	}
+}
+
+func TestAReleaseOfWhatCannotBeReadSaysWhetherThereWasAny(t *testing.T) {
+	t.Parallel()
+	for found, fail := range map[bool]string{true: "", false: "release: everything that is kept as holds can be read; nothing was changed"} {
+		var asked report.ReleaseRequest
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_ = json.NewDecoder(r.Body).Decode(&asked)
+			_ = json.NewEncoder(w).Encode(report.Released{Target: "what could not be read", Found: found})
+		}))
+		t.Cleanup(server.Close)
+		out, _, err := runs(t, releaseCommand(), "--all", "--unreadable", "--address", server.Listener.Addr().String())
+		if !asked.All || !asked.Unreadable || strings.HasPrefix(out, "released: what could not be read\n") != found || (err == nil) != found || err != nil && err.Error() != fail {
+			t.Errorf("%+v: %q %v", asked, out, err)
 		}
 	}
 }
