@@ -19,6 +19,7 @@ import (
 	"github.com/caddy-erpsync/caddy-erpsync/gateway/report"
 	"github.com/caddy-erpsync/caddy-erpsync/guard"
 	"github.com/caddy-erpsync/caddy-erpsync/internal/build"
+	"github.com/caddy-erpsync/caddy-erpsync/internal/nearest"
 	"github.com/caddy-erpsync/caddy-erpsync/internal/secret"
 	"github.com/caddy-erpsync/caddy-erpsync/internal/transport"
 	"github.com/caddy-erpsync/caddy-erpsync/outcome"
@@ -382,7 +383,15 @@ func operations(names []string) ([]superoffice.Operation, error) {
 	for _, name := range names {
 		operation, ok := superoffice.ParseOperation(name)
 		if !ok {
-			return nil, fmt.Errorf("operations: %s cannot be granted; want some of %v", name, superoffice.Operations())
+			var known []string
+			for _, operation := range superoffice.Operations() {
+				known = append(known, operation.String())
+			}
+			hint := nearest.Hint(name, known)
+			if hint == "" {
+				hint = "; want some of " + strings.Join(known, ", ")
+			}
+			return nil, fmt.Errorf("operations: %s cannot be granted%s", name, hint)
 		}
 		all = append(all, operation)
 	}

@@ -119,6 +119,7 @@ func init() {
 //	}
 func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next()
+	block := *d
 	if d.NextArg() {
 		return d.Errf("erpsync takes no matcher and no argument, got %q: it finds its own requests, and a matcher would let crooked spellings around it", d.Val())
 	}
@@ -176,7 +177,7 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		return err
 	}
 	if err := h.validate(); err != nil {
-		return d.WrapErr(err)
+		return locate(&block, err.Error()).WrapErr(err)
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -132,6 +133,75 @@ func TestAWrongCaddyfileIsRefusedWithItsLineAndOption(t *testing.T) {
 		err := new(Handler).UnmarshalCaddyfile(caddyfile.NewTestDispenser(config))
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %s", config, err, want)
+		}
+	}
+}
+
+func TestAMistakeIsToldWithTheLineOfItsOption(t *testing.T) {
+	t.Parallel()
+	const config = `erpsync {
+	environment ENVIRONMENT
+	transport http {
+		dial_timeout 1s
+	}
+	app a {
+		client_id x
+		client_secret y
+		agents AGENT
+		tenant Cust1 {
+			resync_all RESYNC
+		}
+		tenant Cust2
+		operations OPERATION
+		call_as CALLAS
+		CONNECTIONS
+	}
+	app OTHER {
+		client_secret x
+		private_key y
+		tenant *
+		call_as system
+	}
+	browser {
+		app APP
+		idle IDLE
+	}
+	jwt https://i {
+		audience x
+		algorithms ALGORITHM
+		tenant Cust1
+		app b
+	}
+}`
+	good := map[string]string{
+		"ENVIRONMENT": "online", "AGENT": "ErpSync", "RESYNC": "deny", "OPERATION": "ForceResync", "CALLAS": "user", "CONNECTIONS": "resync_all deny",
+		"OTHER": "b", "APP": "a", "IDLE": "1h", "ALGORITHM": "ES256",
+	}
+	for word, c := range map[string]struct {
+		bad  string
+		line int
+	}{
+		"ENVIRONMENT": {"onlin", 2},
+		"AGENT":       {"ErpSynk", 9},
+		"RESYNC":      {"maybe", 11},
+		"OPERATION":   {"ForceSync", 14},
+		"CALLAS":      {"system", 15},
+		"CONNECTIONS": {"connections 612 x", 16},
+		"OTHER":       {"a", 18},
+		"APP":         {"c", 25},
+		"IDLE":        {"25h", 26},
+		"ALGORITHM":   {"HS256", 30},
+	} {
+		var pairs []string
+		for other, value := range good {
+			if other == word {
+				value = c.bad
+			}
+			pairs = append(pairs, other, value)
+		}
+		err := new(Handler).UnmarshalCaddyfile(caddyfile.NewTestDispenser(strings.NewReplacer(pairs...).Replace(config)))
+		if err == nil || !strings.HasSuffix(err.Error(), ", at Testfile:"+strconv.Itoa(c.line)) {
+			t.Errorf("%s %s: %v, want line %d", word, c.bad, err, c.line)
 		}
 	}
 }

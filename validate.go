@@ -19,8 +19,8 @@ import (
 )
 
 // validate refuses what can be seen to be wrong from the text alone: no file is read and
-// nothing is asked. A Caddyfile is judged by it where it ends, so that the error names a line; a JSON
-// configuration before it is provisioned.
+// nothing is asked. A Caddyfile is judged by it where it ends; a JSON configuration before it is provisioned.
+// An error begins with the options that lead to the mistake, by which locate finds its line.
 func (h *Handler) validate() error {
 	if err := h.validateSite(); err != nil {
 		return err
@@ -239,7 +239,7 @@ func (h *Handler) onlyApp(name string) (*App, error) {
 		}
 		names = append(names, app.Name)
 	}
-	return nil, fmt.Errorf("there is no app %q%s", name, nearest.Hint(name, names))
+	return nil, fmt.Errorf("app %q: no app has that name%s", name, nearest.Hint(name, names))
 }
 
 func (h *Handler) validateBrowser() error {
