@@ -33,6 +33,9 @@ func (s *Sites) Check(ctx context.Context, request CheckRequest) (Check, error) 
 	tenant := superoffice.Onsite
 	if app.site.Online() {
 		var ok bool
+		if request.Tenant == "" {
+			return Check{}, fmt.Errorf("in which tenant? name one, such as caddy erpsync check %s Cust12345, or write --all", app.Name)
+		}
 		if tenant, ok = superoffice.ParseTenant(request.Tenant); !ok {
 			return Check{}, errTenantForm(request.Tenant)
 		}

@@ -45,6 +45,21 @@ func TestACheckGoesStepByStepAndSaysWhatToDoWhereItEnds(t *testing.T) {
 	at("Cust12345", "state", "host_not_trusted", "report it")
 }
 
+func TestACheckOfNothingThatThereIsSaysWhatToName(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, gatewaytest.Approvals())
+	for request, want := range map[report.CheckRequest]string{
+		{App: "erb", Tenant: "Cust12345"}:     `no app "erb" is configured; did you mean erp?`,
+		{App: "nightly", Tenant: "Cust12345"}: `no app "nightly" is configured`,
+		{App: "erp"}:                          "in which tenant? name one, such as caddy erpsync check erp Cust12345, or write --all",
+		{App: "erp", Tenant: "12345"}:         `tenant "12345": want the form Cust12345`,
+	} {
+		if _, err := d.sites.Check(t.Context(), request); err == nil || err.Error() != want {
+			t.Errorf("%+v: %v, want %s", request, err, want)
+		}
+	}
+}
+
 func TestACheckFindsThatSuperOfficeDoesNotGrantTheAgent(t *testing.T) {
 	t.Parallel()
 	g := newDesk(t, gatewaytest.Approvals(), asQuote)

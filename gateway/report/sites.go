@@ -10,6 +10,7 @@ import (
 
 	"github.com/caddy-erpsync/caddy-erpsync/gateway"
 	"github.com/caddy-erpsync/caddy-erpsync/gateway/probe"
+	"github.com/caddy-erpsync/caddy-erpsync/internal/nearest"
 )
 
 // Site is a gateway in force at an address.
@@ -97,11 +98,15 @@ func (s *Sites) find(name, environment string) (siteApp, error) {
 		}
 	}
 	if len(found) == 0 {
+		var names []string
+		for _, app := range s.apps() {
+			names = append(names, app.Name)
+		}
 		in := ""
 		if environment != "" {
 			in = " in environment " + environment
 		}
-		return siteApp{}, notFound("no app %q is configured%s", name, in)
+		return siteApp{}, notFound("no app %q is configured%s%s", name, in, nearest.Hint(name, names))
 	}
 	first := found[0]
 	if i := slices.IndexFunc(found, func(other siteApp) bool {

@@ -2,8 +2,12 @@
 package command
 
 import (
+	"fmt"
+
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
+
+	"github.com/caddy-erpsync/caddy-erpsync/internal/nearest"
 )
 
 var makers []func() *cobra.Command
@@ -21,6 +25,31 @@ func init() {
 			}
 			root.Args = cobra.NoArgs
 			root.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+			explainArgs(root)
 		},
 	})
+}
+
+// explainArgs has a command and all below it answer wrong arguments with what to write. Cobra counts arguments, and takes
+// one too many for the name of a command.
+func explainArgs(cmd *cobra.Command) {
+	if takes := cmd.Args; takes != nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			switch {
+			case takes(cmd, args) == nil:
+				return nil
+			case cmd.HasSubCommands():
+				var names []string
+				for _, sub := range cmd.Commands() {
+					names = append(names, sub.Name())
+				}
+				return fmt.Errorf("there is no command %q%s (%s --help lists them)", cmd.CommandPath()+" "+args[0], nearest.Hint(args[0], names), cmd.CommandPath())
+			default:
+				return fmt.Errorf("wrong arguments; write: %s (%s --help says more)", cmd.UseLine(), cmd.CommandPath())
+			}
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		explainArgs(sub)
+	}
 }

@@ -141,6 +141,9 @@ func (g *gateway) checkAll(cmd *cobra.Command, app, environment string, tenants 
 	close(next)
 	group.Wait()
 	for _, err := range errs {
+		if err != nil && len(tenants) == 1 {
+			return checks, fmt.Errorf("check: %w", err)
+		}
 		if err != nil {
 			return checks, fmt.Errorf("not every tenant was checked: %w", err) // one says it for all
 		}
