@@ -27,8 +27,8 @@ type grant struct {
 const maxAttempts = 10_000
 
 var page = template.Must(template.New("").Parse(`<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>SuperID (sandbox)</title>
-<style>body{font:16px/1.5 system-ui,sans-serif;max-width:24rem;margin:4rem auto;padding:0 1rem;color:#123}label{display:block;margin:.75rem 0}input,select{font:inherit;width:100%;padding:.4rem}button{font:inherit;padding:.5rem 1rem;margin-right:.5rem}.error{color:#a00}</style></head>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>SuperID (sandbox)</title>
+<link rel="icon" href="data:,"><style>:root{color-scheme:light dark}*{box-sizing:border-box}body{font:16px/1.5 system-ui,sans-serif;max-width:24rem;margin:4rem auto;padding:0 1rem}label{display:block;margin:.75rem 0}input,select{font:inherit;width:100%;padding:.4rem}button{font:inherit;padding:.5rem 1rem;margin-right:.5rem}.error{color:light-dark(#a00,#f99)}</style></head>
 <body><h1>{{if .Consent}}Approve {{.App}}{{else}}Sign in{{end}}</h1>
 <p>This is the SuperOffice <em>sandbox</em>, not SuperOffice.</p>
 {{with .Error}}<p class="error" role="alert">{{.}}</p>{{end}}

@@ -63,7 +63,10 @@ func runSandbox(ctx context.Context, out io.Writer, options sandboxOptions) erro
 
 // openSandbox starts a sandbox that takes over what an earlier one left in the folder.
 func openSandbox(ctx context.Context, o sandboxOptions) (*runningSandbox, error) {
-	host, _, err := net.SplitHostPort(o.listen)
+	host, port, err := net.SplitHostPort(o.listen)
+	if host == "localhost" { // its addresses would be two
+		host, o.listen = "127.0.0.1", net.JoinHostPort("127.0.0.1", port)
+	}
 	if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsLoopback() {
 		return nil, fmt.Errorf("--listen %s: the sandbox is for loopback alone, for example %s", o.listen, defaultListen)
 	}
@@ -97,7 +100,11 @@ func openSandbox(ctx context.Context, o sandboxOptions) (*runningSandbox, error)
 	}
 	so, stop, err := startSandbox(o.listen, all...)
 	if err != nil {
-		if raw != nil {
+		var network *net.OpError
+		switch {
+		case errors.As(err, &network):
+			err = fmt.Errorf("--listen %s: %w; stop what listens there, perhaps another sandbox, or choose another port", o.listen, err)
+		case raw != nil:
 			err = fmt.Errorf("%w; to begin with new secrets, delete %s", err, filepath.Join(o.secrets, savedFile))
 		}
 		return nil, err

@@ -144,7 +144,12 @@ func TestAMistakeOnTheCommandLineIsNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	broken, old := t.TempDir(), t.TempDir()
+	broken, old, used := t.TempDir(), t.TempDir(), t.TempDir()
+	first, err := openSandbox(t.Context(), sandboxOptions{listen: "127.0.0.1:0", secrets: used})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first.stop()
 	for file, content := range map[string]string{filepath.Join(broken, savedFile): "{", filepath.Join(old, providerFile): "x"} {
 		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
@@ -152,14 +157,15 @@ func TestAMistakeOnTheCommandLineIsNamed(t *testing.T) {
 	}
 	for want, o := range map[string]sandboxOptions{
 		"--listen 0.0.0.0:8088: the sandbox is for loopback alone":      {listen: "0.0.0.0:8088"},
-		"--listen localhost:8088: the sandbox is for loopback alone":    {listen: "localhost:8088"},
+		"--listen localhost: the sandbox is for loopback alone":         {listen: "localhost"},
 		"--behaviour fault: must be name=value":                         {behaviours: []string{"fault"}},
 		`--behaviour fault=x: switch fault: "x" is none of`:             {behaviours: []string{"fault=x"}},
 		"--onsite crm7: must be a directory":                            {onsite: "crm7"},
 		"--control: the order is not understood":                        {control: "x"},
 		"to begin with new secrets, delete " + broken + "/sandbox.json": {secrets: broken},
 		"to begin with a new one, delete the file":                      {secrets: old},
-		"address already in use":                                        {listen: taken.Addr().String()},
+		"address already in use; stop what listens there":               {listen: taken.Addr().String(), secrets: used},
+		"--listen 127.0.0.1:":                                           {listen: strings.Replace(taken.Addr().String(), "127.0.0.1", "localhost", 1)},
 	} {
 		if o.listen == "" {
 			o.listen = "127.0.0.1:0"
@@ -173,6 +179,9 @@ func TestAMistakeOnTheCommandLineIsNamed(t *testing.T) {
 		}
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v; want %s", err, want)
+		}
+		if o.secrets == used && strings.Contains(err.Error(), "delete") {
+			t.Errorf("secrets that are in order are to be deleted: %v", err)
 		}
 	}
 }
