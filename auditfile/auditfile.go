@@ -26,6 +26,9 @@ func (Writer) CaddyModule() caddy.ModuleInfo {
 // WriterKey tells it from Caddy's own writer of the same file.
 func (f Writer) WriterKey() string { return "erpsync_" + f.FileWriter.WriterKey() }
 
+// GoString returns the option that sets the writer up: Caddy names a writer that cannot be opened by %#v.
+func (f Writer) GoString() string { return "output erpsync_file " + f.Filename }
+
 // OpenWriter opens the file.
 func (f Writer) OpenWriter() (io.WriteCloser, error) {
 	w := &file{path: f.Filename, open: f.FileWriter.OpenWriter}

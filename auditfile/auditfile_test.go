@@ -3,6 +3,7 @@ package auditfile
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -157,5 +158,13 @@ func write(t *testing.T, path, content string) {
 	t.Helper()
 	if err := os.WriteFile(filepath.Clean(path), []byte(content), 0o600); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Caddy wraps the error of a log whose writer cannot be opened as this does.
+func TestAnAuditFileThatCannotBeOpenedIsNamedByItsOption(t *testing.T) {
+	t.Parallel()
+	if got := fmt.Sprintf("%#v", &Writer{logging.FileWriter{Filename: "/var/log/erpsync/audit.log"}}); got != "output erpsync_file /var/log/erpsync/audit.log" {
+		t.Error(got)
 	}
 }

@@ -164,6 +164,9 @@ func readFile(path string) (string, error) {
 		if errors.Is(err, fs.ErrPermission) {
 			advice = "; let the user that Caddy runs as read it"
 		}
+		if folder, unknown := os.Getwd(); unknown == nil && errors.Is(err, fs.ErrNotExist) && !filepath.IsAbs(path) {
+			advice = "; Caddy was started in " + folder
+		}
 		return "", fmt.Errorf("file %s: %w%s", path, errors.Unwrap(err), advice)
 	}
 	defer file.Close()

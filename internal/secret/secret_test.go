@@ -153,3 +153,18 @@ func write(t *testing.T, path, content string) {
 		t.Fatal(err)
 	}
 }
+
+// A path without a root is right in one folder and wrong in every other.
+func TestAFileThatIsNotThereIsToldWithTheFolderInWhichCaddyWasStarted(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	for path, want := range map[string]string{
+		"./secrets/none":  "file ./secrets/none: no such file or directory; Caddy was started in " + dir,
+		dir + "/none":     "file " + dir + "/none: no such file or directory",
+		dir + "/none/one": "file " + dir + "/none/one: no such file or directory",
+	} {
+		if _, err := Open("o", "{file."+path+"}", zap.NewNop()); err == nil || !strings.Contains(err.Error(), want) || strings.HasPrefix(want, "file "+dir) && strings.Contains(err.Error(), "started") {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+}
