@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/caddy-erpsync/caddy-erpsync/internal/testport"
 )
 
 func execute(t *testing.T, args ...string) error {
@@ -38,12 +40,7 @@ func TestOnlyA200IsHealthy(t *testing.T) {
 	server := httptest.NewServer(mux)
 	defer server.Close()
 	defer close(hang)
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	closed := "http://" + listener.Addr().String()
-	_ = listener.Close()
+	closed := "http://" + testport.Address(t)
 
 	for _, c := range []struct{ name, url, want string }{
 		{"alive", server.URL + "/erpsync/live", ""},

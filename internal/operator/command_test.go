@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/caddy-erpsync/caddy-erpsync/gateway/report"
+	"github.com/caddy-erpsync/caddy-erpsync/internal/testport"
 )
 
 // answering is a gateway that gives one answer to everything, and counts what it is asked.
@@ -216,16 +217,12 @@ func TestASocketThatDoesNotAnswerIsNamedWithWhoMayOpenItAndHowToNameAnother(t *t
 	}
 	listener.(*net.UnixListener).SetUnlinkOnClose(false)
 	listener.Close()
-	tcp, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	tcp.Close()
+	nobody := testport.Address(t)
 	for address, want := range map[string]string{
 		"unix/" + dir + "/none":      "there is no socket " + dir + "/none: start the gateway, or name another with --address, ERPSYNC_RUN or CADDY_ADMIN (the global options operators and admin say where it listens)",
 		"unix/" + dir + "/none|0660": "there is no socket " + dir + "/none: ",
 		"unix/" + ended:              "nothing listens at the socket " + ended + " any more: start the gateway, or name another with --address",
-		tcp.Addr().String():          "nothing listens at " + tcp.Addr().String() + ": start the gateway, or name another",
+		nobody:                       "nothing listens at " + nobody + ": start the gateway, or name another",
 		"localhost:1-9":              `address "localhost:1-9": want a unix socket such as unix//run/caddy/erpsync.sock, or host:port`,
 	} {
 		if _, _, err := runs(t, statusCommand(), "--address", address); err == nil || !strings.HasPrefix(err.Error(), want) {

@@ -3,10 +3,13 @@ package redistest
 import (
 	"context"
 	"net"
+	"strconv"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/caddy-erpsync/caddy-erpsync/internal/testport"
 )
 
 // StartCluster runs two nodes that have half of the slots each.
@@ -14,10 +17,10 @@ func StartCluster(t testing.TB) []*Server {
 	t.Helper()
 	var nodes []*Server
 	var clients []*redis.Client
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	for range 2 {
-		server := Start(t, "--cluster-enabled", "yes", "--cluster-port", freePort(t))
+		server := Start(t, "--cluster-enabled", "yes", "--cluster-port", strconv.Itoa(testport.Take(t)))
 		client := redis.NewClient(&redis.Options{Addr: server.Address})
 		defer client.Close()
 		nodes, clients = append(nodes, server), append(clients, client)
@@ -44,18 +47,4 @@ func StartCluster(t testing.TB) []*Server {
 		}
 	}
 	return nodes
-}
-
-func freePort(t testing.TB) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	_, port, err := net.SplitHostPort(listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
 }

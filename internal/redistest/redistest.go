@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/caddy-erpsync/caddy-erpsync/internal/testport"
 )
 
 // Server is a redis-server of a test's own, on loopback.
@@ -35,12 +37,7 @@ func Start(t testing.TB, args ...string) *Server {
 		}
 		t.Skip("redis-server is not installed: make setup")
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := listener.Addr().(*net.TCPAddr).Port
-	listener.Close()
+	port := testport.Take(t)
 	s := &Server{Address: fmt.Sprintf("127.0.0.1:%d", port), t: t, dir: t.TempDir(), args: append([]string{
 		"--port", fmt.Sprint(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes", "--appendfsync", "always",
 	}, args...)}
@@ -62,7 +59,7 @@ func (s *Server) Run(further ...string) {
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
-	for deadline := time.Now().Add(20 * time.Second); ; {
+	for deadline := time.Now().Add(time.Minute); ; {
 		conn, err := net.DialTimeout("tcp", s.Address, time.Second)
 		if err == nil {
 			conn.Close()
@@ -102,13 +99,7 @@ func StartSentinel(t testing.TB, name, password string) *Sentinel {
 		t.Fatal(err)
 	}
 	s.replica = Start(t, "--requirepass", password, "--masterauth", password, "--replicaof", host+" "+port)
-	watcher := &Server{t: t, dir: t.TempDir()}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	watcher.Address = listener.Addr().String()
-	listener.Close()
+	watcher := &Server{t: t, dir: t.TempDir(), Address: testport.Address(t)}
 	_, own, err := net.SplitHostPort(watcher.Address)
 	if err != nil {
 		t.Fatal(err)
@@ -137,7 +128,7 @@ func (s *Sentinel) WaitForReplica() {
 	defer client.Close()
 	watcher := redis.NewSentinelClient(&redis.Options{Addr: s.Address})
 	defer watcher.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	for ctx.Err() == nil {
 		replicas, err := watcher.Replicas(ctx, "erpsync").Result()
