@@ -23,6 +23,8 @@ type server struct {
 	storage certmagic.Storage
 	// transport replaces Caddy's; nil in production.
 	transport http.RoundTripper
+	// storeTimeout replaces redisstore.DefaultTimeout; zero in production.
+	storeTimeout time.Duration
 }
 
 func newServer(ctx caddy.Context) *server {

@@ -74,7 +74,7 @@ func openRedis(config redisstore.Config) *pooledState {
 
 // redis returns how a store is reached.
 func (b *builder) redis(s *Store) (redisstore.Config, error) {
-	config := redisstore.Config{Addresses: s.Addresses, Sentinel: s.Sentinel, Cluster: s.Cluster, Prefix: "erpsync " + b.config.Environment.Base() + b.config.Upstream}
+	config := redisstore.Config{Addresses: s.Addresses, Sentinel: s.Sentinel, Cluster: s.Cluster, Prefix: "erpsync " + b.config.Environment.Base() + b.config.Upstream, Timeout: b.storeTimeout}
 	if len(s.Addresses) == 0 {
 		return config, errors.New("address: say where it is, host:port")
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -74,7 +75,7 @@ func TestARevokedTicketIsNotUsedAgainWhileTheStoreIsDown(t *testing.T) {
 func inRedis(t *testing.T, address string) gatewaytest.Option {
 	return func(_ *gatewaytest.Fixture, _ *gateway.Config, _ *gateway.Platform, state **gateway.SharedState) {
 		var shared *gateway.SharedState
-		store := redisstore.New(redisstore.Config{Addresses: []string{address}, Prefix: "test", Answered: func(access redisstore.Access, err error) {
+		store := redisstore.New(redisstore.Config{Addresses: []string{address}, Prefix: "test", Timeout: time.Minute, Answered: func(access redisstore.Access, err error) {
 			shared.StoreAnswered(access == redisstore.Write, err)
 		}})
 		t.Cleanup(func() { _ = store.Close() })

@@ -4,6 +4,7 @@
 package redisstore
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -17,10 +18,9 @@ import (
 )
 
 const (
-	// questionTimeout bounds one question, with dialling and one more attempt. After a question that got no answer the others
+	// DefaultTimeout bounds one question, with dialling and one more attempt. After a question that got no answer the others
 	// fail at once, so that a call does not wait longer than this in sum.
-	questionTimeout = 800 * time.Millisecond
-	dialTimeout     = 500 * time.Millisecond
+	DefaultTimeout = 800 * time.Millisecond
 
 	// probeEvery is how often a store that gave no answer is asked again, beside the calls.
 	probeEvery = 250 * time.Millisecond
@@ -48,6 +48,8 @@ type Config struct {
 	Prefix string
 	// Answered is told what every question came to; nil: nobody is.
 	Answered func(access Access, err error)
+	// Timeout bounds one question; zero: DefaultTimeout. Dialling has five eighths of it.
+	Timeout time.Duration
 	// Inspected is told by Watch how the store evicts; nil: nobody is.
 	Inspected func(Inspection)
 }
@@ -77,6 +79,7 @@ type conn struct {
 	prefix    string
 	answered  func(Access, error)
 	inspected func(Inspection)
+	timeout   time.Duration
 
 	down   atomic.Bool // the last question got no answer, and probe has not got one since
 	closed chan struct{}
@@ -84,9 +87,10 @@ type conn struct {
 
 // New makes a store. It asks nobody on the network.
 func New(c Config) *Store {
+	timeout := cmp.Or(c.Timeout, DefaultTimeout)
 	options := &redis.UniversalOptions{
 		Addrs: c.Addresses, MasterName: c.Sentinel, IsClusterMode: c.Cluster, TLSConfig: c.TLS,
-		DialTimeout: dialTimeout, ReadTimeout: questionTimeout, WriteTimeout: questionTimeout, PoolTimeout: questionTimeout, PoolSize: poolSize,
+		DialTimeout: timeout * 5 / 8, ReadTimeout: timeout, WriteTimeout: timeout, PoolTimeout: timeout, PoolSize: poolSize,
 		ContextTimeoutEnabled: true, ClientName: "caddy-erpsync",
 		// One attempt more, for a connection that the other side had closed. Every script can run twice.
 		MaxRetries: 1,
@@ -102,7 +106,7 @@ func New(c Config) *Store {
 	if c.SentinelPassword != nil {
 		options.SentinelPassword = c.SentinelPassword()
 	}
-	shared := &conn{client: redis.NewUniversalClient(options), prefix: "{" + c.Prefix + "}", answered: c.Answered, inspected: c.Inspected, closed: make(chan struct{})}
+	shared := &conn{client: redis.NewUniversalClient(options), prefix: "{" + c.Prefix + "}", answered: c.Answered, inspected: c.Inspected, timeout: timeout, closed: make(chan struct{})}
 	if c.Answered == nil {
 		shared.answered = func(Access, error) {}
 	}
@@ -135,7 +139,7 @@ func (c *conn) question(ctx context.Context) (context.Context, context.CancelFun
 	if c.down.Load() {
 		return nil, nil, fmt.Errorf("the store gives no answer: %w", errDown)
 	}
-	ctx, cancel := context.WithTimeout(ctx, questionTimeout)
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	return ctx, cancel, nil
 }
 
@@ -216,10 +220,10 @@ func (c *conn) probe() {
 		case <-tick.C:
 		}
 		// What a connection costs does not count: it is there for the calls then.
-		ctx, cancel := context.WithTimeout(context.Background(), 2*questionTimeout)
+		ctx, cancel := context.WithTimeout(context.Background(), 2*c.timeout)
 		_ = c.client.Get(ctx, c.prefix+"probe")
 		cancel()
-		ctx, cancel = context.WithTimeout(context.Background(), questionTimeout)
+		ctx, cancel = context.WithTimeout(context.Background(), c.timeout)
 		read, write := c.ask(ctx)
 		cancel()
 		if read == nil {

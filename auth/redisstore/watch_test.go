@@ -22,7 +22,7 @@ type told struct {
 
 func (o *told) config(address string) Config {
 	return Config{
-		Addresses: []string{address}, Prefix: "p",
+		Addresses: []string{address}, Prefix: "p", Timeout: patience,
 		Answered: func(access Access, err error) {
 			o.mu.Lock()
 			defer o.mu.Unlock()
@@ -99,7 +99,7 @@ func TestAStoreThatComesBackFullIsRead(t *testing.T) {
 		t.Fatal("it is dead and answers")
 	}
 	server.Run("--maxmemory", "1")
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		if value, found, err := s.Values.Get(t.Context(), "k"); err == nil && found && value == "v" {
 			break
 		}
@@ -150,7 +150,7 @@ func TestAClusterIsReachedAsOneAndRefusedAsAnythingElse(t *testing.T) {
 	t.Parallel()
 	nodes := redistest.StartCluster(t)
 	for i, node := range nodes {
-		s := openTold(t, Config{Addresses: []string{node.Address}, Cluster: true, Prefix: "p"})
+		s := openTold(t, Config{Addresses: []string{node.Address}, Cluster: true, Prefix: "p", Timeout: patience})
 		place := add(t, s, byte(i))
 		if !alivePlace(t, s, place) {
 			t.Error("a session is not found")
@@ -167,7 +167,7 @@ func TestAClusterIsReachedAsOneAndRefusedAsAnythingElse(t *testing.T) {
 	}
 	refused := 0
 	for _, node := range nodes {
-		s := openTold(t, Config{Addresses: []string{node.Address}, Prefix: "p"})
+		s := openTold(t, Config{Addresses: []string{node.Address}, Prefix: "p", Timeout: patience})
 		if _, _, err := s.Values.Get(t.Context(), "k"); err != nil {
 			refused++
 			if !strings.Contains(err.Error(), "store redis needs the option cluster") || !redis.HasErrorPrefix(err, "MOVED") || s.down.Load() {
@@ -178,7 +178,7 @@ func TestAClusterIsReachedAsOneAndRefusedAsAnythingElse(t *testing.T) {
 	if refused != 1 {
 		t.Errorf("%d nodes of 2 have other slots", refused)
 	}
-	alone := openTold(t, Config{Addresses: []string{redistest.Start(t).Address}, Cluster: true, Prefix: "p"})
+	alone := openTold(t, Config{Addresses: []string{redistest.Start(t).Address}, Cluster: true, Prefix: "p", Timeout: patience})
 	if _, _, err := alone.Values.Get(t.Context(), "k"); err == nil || !strings.Contains(err.Error(), "take the option cluster out") {
 		t.Error(err)
 	}
