@@ -6,10 +6,12 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -34,6 +36,7 @@ type fixture struct {
 	site     string
 	logs     *observer.ObservedLogs
 	dir      string
+	serving  sync.Map // by where a connection comes from: a channel that is closed when its last request is over
 }
 
 const passedOn = "the next handler"
@@ -78,7 +81,7 @@ const apps = `
 	}
 	guard {
 		max_body 4096
-		body_timeout 500ms
+		body_timeout 1m
 		rate off
 	}`
 
@@ -126,7 +129,7 @@ func provisionOver(t testing.TB, config string, logger *zap.Logger, transport ht
 	}
 	ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
 	t.Cleanup(cancel)
-	if err := h.provision(&server{ctx: ctx, logger: logger, storage: storage, transport: transport}); err != nil {
+	if err := h.provision(&server{ctx: ctx, logger: logger, storage: storage, transport: transport, storeTimeout: time.Minute}); err != nil {
 		return nil, err
 	}
 	running, stop := context.WithCancel(ctx)
@@ -199,7 +202,12 @@ func prepare(t testing.TB, so *sandbox.Sandbox, provider *demo.Provider, config 
 		_, err := io.WriteString(w, passedOn)
 		return err
 	})
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _ = g.h.ServeHTTP(w, r, next) }))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ended := make(chan struct{})
+		defer close(ended)
+		g.serving.Store(r.RemoteAddr, ended)
+		_ = g.h.ServeHTTP(w, r, next)
+	}))
 	t.Cleanup(server.Close)
 	g.site = strings.Replace(server.URL, "127.0.0.1", "localhost", 1)
 	return g
@@ -231,6 +239,8 @@ func (g *fixture) do(client *http.Client, method, path, body string, header http
 	if client == nil {
 		client = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	}
+	var from string // where the last connection comes from, after redirects
+	req = req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{GotConn: func(c httptrace.GotConnInfo) { from = c.Conn.LocalAddr().String() }}))
 	resp, err := client.Do(req)
 	if err != nil {
 		g.t.Fatal(err)
@@ -239,6 +249,9 @@ func (g *fixture) do(client *http.Client, method, path, body string, header http
 	raw, err := io.ReadAll(resp.Body)
 	if err != nil {
 		g.t.Fatal(err)
+	}
+	if ended, ours := g.serving.Load(from); ours {
+		<-ended.(chan struct{}) // a long answer arrives whole before its handler has recorded it
 	}
 	return answer{resp.StatusCode, resp.Header, string(raw)}
 }
@@ -312,13 +325,13 @@ func mustParse(t testing.TB, raw string) *url.URL {
 // waitFor looks until what is promised has come about.
 func waitFor(t *testing.T, done func() bool) {
 	t.Helper()
-	deadline := time.NewTimer(20 * time.Second)
+	deadline := time.NewTimer(time.Minute)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for !done() {
 		select {
 		case <-deadline.C:
-			t.Fatal("what is promised has not come about in 20 s")
+			t.Fatal("what is promised has not come about in a minute")
 		case <-tick.C:
 		}
 	}

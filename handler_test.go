@@ -902,7 +902,7 @@ func TestPeopleSignInWhateverSuperIDsTokensLookLike(t *testing.T) {
 
 func TestABodyThatDoesNotArriveIsGivenUpInTime(t *testing.T) {
 	t.Parallel()
-	g := newGateway(t, apps)
+	g := newGateway(t, strings.Replace(apps, "body_timeout 1m", "body_timeout 20ms", 1))
 	slow, end := io.Pipe()
 	defer end.Close()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, g.site+tenantPath, slow)

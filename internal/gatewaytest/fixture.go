@@ -62,6 +62,10 @@ type Fixture struct {
 
 	pages pages.Config
 	t     testing.TB
+
+	mu       sync.Mutex
+	requests int
+	serving  map[string]chan struct{} // by request id; closed when it is over
 }
 
 // Option changes what a fixture is built from. SuperOffice and the secrets in f.Dir are there already.
@@ -162,7 +166,7 @@ func (f *Fixture) build(options ...Option) *Fixture {
 		SuperOffice: gateway.SuperOfficeConfig{Schemes: []auth.Scheme{auth.BroughtBearer, auth.BroughtTicket}, App: "portal"},
 		Links:       gateway.Links{SignIn: pages.SignInPath(pages.DefaultPrefix)},
 		Limits:      guard.Limits{Connection: 4, Tenant: 10, App: 500, PerSecond: -1},
-		MaxBody:     4096, BodyTimeout: 500 * time.Millisecond, Idempotency: time.Hour,
+		MaxBody:     4096, BodyTimeout: time.Minute, Idempotency: time.Hour,
 		Privacy: outcome.Privacy{Principals: outcome.Full, Explanations: outcome.Omit},
 	}
 	config.Links.Probe = func(key string) string { return pages.ProbePath(pages.DefaultPrefix, key) }
@@ -242,13 +246,10 @@ func (f *Fixture) Issuers(app string, tenant idp.Fixed) []idp.Config {
 func (f *Fixture) listen() {
 	f.pages.Prefix, f.pages.Probes = pages.DefaultPrefix, f.Probes
 	endpoints := pages.New(f.Gateway, f.pages)
-	var n int
-	var mu sync.Mutex
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		mu.Lock()
-		n++
-		v := &Visit{RequestID: fmt.Sprintf("request-%d", n), Address: cmp.Or(r.Header.Get("X-Test-Address"), "127.0.0.1")}
-		mu.Unlock()
+		id, over := f.begin()
+		defer over()
+		v := &Visit{RequestID: id, Address: cmp.Or(r.Header.Get("X-Test-Address"), "127.0.0.1")}
 		f.Enter()
 		defer f.Leave()
 		switch path, verdict := f.Match(r); {
@@ -262,6 +263,35 @@ func (f *Fixture) listen() {
 	}))
 	f.t.Cleanup(server.Close)
 	f.Site = strings.Replace(server.URL, "127.0.0.1", "localhost", 1)
+}
+
+// begin names a request that is served until over.
+func (f *Fixture) begin() (id string, over func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.requests++
+	id = fmt.Sprintf("request-%d", f.requests)
+	ended := make(chan struct{})
+	if f.serving == nil {
+		f.serving = make(map[string]chan struct{})
+	}
+	f.serving[id] = ended
+	return id, func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		delete(f.serving, id)
+		close(ended)
+	}
+}
+
+// await waits until a request is over. A long answer arrives whole before its handler has recorded it.
+func (f *Fixture) await(id string) {
+	f.mu.Lock()
+	ended := f.serving[id]
+	f.mu.Unlock()
+	if ended != nil {
+		<-ended
+	}
 }
 
 // NewSandbox starts a SuperOffice stand-in.
@@ -295,7 +325,7 @@ type Answer struct {
 	Body   string
 }
 
-// Do sends one request and reads the whole answer. A nil client follows no redirects.
+// Do sends one request, reads the whole answer, and waits until the gateway has recorded it. A nil client follows no redirects.
 func (f *Fixture) Do(client *http.Client, method, path, body string, header http.Header) Answer {
 	f.t.Helper()
 	req, err := http.NewRequestWithContext(f.t.Context(), method, f.Site+path, strings.NewReader(body))
@@ -320,6 +350,7 @@ func (f *Fixture) Do(client *http.Client, method, path, body string, header http
 	if err != nil {
 		f.t.Fatal(err)
 	}
+	f.await(resp.Header.Get("ErpSync-Request-Id"))
 	return Answer{resp.StatusCode, resp.Header, string(raw)}
 }
 
@@ -485,17 +516,17 @@ func (s *Storage) List(_ context.Context, prefix string, _ bool) ([]string, erro
 	return keys, nil
 }
 
-// WaitFor waits until done, and fails the test if that takes 20 s.
+// WaitFor waits until done, and fails the test if that takes a minute: a busy machine is given the time.
 func WaitFor(t testing.TB, done func() bool) {
 	t.Helper()
-	deadline := time.NewTimer(20 * time.Second)
+	deadline := time.NewTimer(time.Minute)
 	defer deadline.Stop()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for !done() {
 		select {
 		case <-deadline.C:
-			t.Fatal("what is promised has not come about in 20 s")
+			t.Fatal("what is promised has not come about in a minute")
 		case <-tick.C:
 		}
 	}
