@@ -5,7 +5,6 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
@@ -70,14 +69,10 @@ func TestTheFirstFailureIsAnIncrease(t *testing.T) {
 	if err := os.WriteFile(path, []byte(`{"tenants":[{"tenant":"Cust777"},{"tenant":"Cust888","suspended":true}]}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-		if _, ok := counted(t, f.Metrics, "caddy_erpsync_tenant_calls_total")["failed Cust777 "]; ok {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("a tenant that the file names now has no series")
-		}
-	}
+	gatewaytest.WaitFor(t, func() bool {
+		_, ok := counted(t, f.Metrics, "caddy_erpsync_tenant_calls_total")["failed Cust777 "]
+		return ok
+	})
 	if _, ok := counted(t, f.Metrics, "caddy_erpsync_tenant_calls_total")["failed Cust888 "]; ok {
 		t.Error("a suspended tenant is counted")
 	}

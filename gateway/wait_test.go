@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,19 +25,18 @@ func TestFortyCallsAtOnceAreAllServedAtTheVendorsRateIfTheyMayWait(t *testing.T)
 	t.Parallel()
 	const perSecond = 20
 	g := gatewaytest.New(t, gatewaytest.Configure(func(c *gateway.Config) {
-		c.Limits.PerSecond, c.Limits.Connection, c.Wait = perSecond, 4, 20*time.Second
+		c.Limits.PerSecond, c.Limits.Connection, c.Wait = perSecond, 4, time.Minute
 	}))
 	if got := g.Resync(g.Service()); got.Status != http.StatusOK { // the ticket is there
 		t.Fatal(got.Body)
 	}
-	var mu sync.Mutex
-	var began []time.Time
+	var last atomic.Int64
 	g.SO.Answer(func(string, int) *sandbox.Answer {
-		mu.Lock()
-		defer mu.Unlock()
-		began = append(began, time.Now())
+		last.Store(time.Now().UnixNano())
 		return nil
 	})
+	g.SO.Forget()
+	began := time.Now() // before any of them is let through, however long it takes to arrive
 	var group sync.WaitGroup
 	for i := range 40 {
 		group.Go(func() {
@@ -46,15 +46,15 @@ func TestFortyCallsAtOnceAreAllServedAtTheVendorsRateIfTheyMayWait(t *testing.T)
 		})
 	}
 	group.Wait()
-	if len(began) != 40 {
-		t.Fatalf("%d calls reached SuperOffice", len(began))
+	if n := len(g.Sent()); n != 40 {
+		t.Fatalf("%d calls reached SuperOffice", n)
 	}
-	if took := began[39].Sub(began[0]); took < (40-perSecond-1)*time.Second/perSecond {
+	if took := time.Unix(0, last.Load()).Sub(began); took < (40-perSecond)*time.Second/perSecond {
 		t.Errorf("40 calls at %d a second within %s", perSecond, took)
 	}
 	waited := 0
 	for _, line := range g.Logs.FilterMessage("erpsync call").All() {
-		if seconds, ok := line.ContextMap()["waited"].(float64); ok && seconds > 0 && seconds < 20 {
+		if seconds, ok := line.ContextMap()["waited"].(float64); ok && seconds > 0 && seconds < 60 {
 			waited++
 		}
 	}

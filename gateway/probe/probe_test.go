@@ -250,7 +250,7 @@ func TestAProbeTellsHowAnExpiredTokenIsRefused(t *testing.T) {
 		t.Run(status, func(t *testing.T) {
 			t.Parallel()
 			f := gatewaytest.New(t)
-			f.SO.Switch(func(s *sandbox.Switches) { s.ExpiredToken, s.AccessLifetime = status, 6*time.Second })
+			f.SO.Switch(func(s *sandbox.Switches) { s.ExpiredToken, s.AccessLifetime = status, 15*time.Second })
 			if got := fact(t, probed(t, f, "portal", "per"), "expired_token"); got.Answer != status || got.Differs {
 				t.Errorf("%+v", got)
 			}
