@@ -1,6 +1,9 @@
 package outcome
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 func TestWhatSteersATerminalIsWrittenAsAnEscape(t *testing.T) {
 	t.Parallel()
@@ -10,6 +13,28 @@ func TestWhatSteersATerminalIsWrittenAsAnEscape(t *testing.T) {
 	} {
 		if got := Printable(text); got != want {
 			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}
+
+// Every byte at every place of texts that are read eight bytes at a time, and in the rest.
+func TestPlainASCIIIsWhatHasPrintableASCIIAlone(t *testing.T) {
+	t.Parallel()
+	for _, around := range []byte{' ', 'a', '~'} {
+		for length := range 20 {
+			text := []byte(strings.Repeat(string(around), length))
+			if !isPlainASCII(string(text)) {
+				t.Errorf("%q is not plain", text)
+			}
+			for i := range text {
+				for b := range 256 {
+					text[i] = byte(b)
+					if want := b >= ' ' && b <= '~'; isPlainASCII(string(text)) != want {
+						t.Errorf("%q: plain is not %v", text, want)
+					}
+				}
+				text[i] = around
+			}
 		}
 	}
 }
