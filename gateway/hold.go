@@ -21,7 +21,7 @@ const (
 	heldRetryMost = time.Hour
 )
 
-// onHold refuses a call that an operator has put on hold. It is asked before the call takes anything, and again
+// onHold refuses a call that is on hold. It is asked before the call takes anything, and again
 // whenever it has waited: calls under way go on.
 func (d *Decision) onHold(ctx context.Context) *auth.Refusal {
 	connection := max(d.order.Arguments.Connection, hold.EveryConnection) // from the CRM it reaches every one
@@ -41,6 +41,21 @@ func (d *Decision) onHold(ctx context.Context) *auth.Refusal {
 	}
 	refusal.Detail += " Reason: " + held.Reason
 	return refusal
+}
+
+// The events of holds.
+const (
+	EventHold    = "erpsync_hold"
+	EventRelease = "erpsync_release"
+)
+
+// HoldEvent returns what an event tells of a hold.
+func HoldEvent(h hold.Hold) map[string]any {
+	data := map[string]any{"target": h.Target.String(), "reason": h.Reason, "by": h.By, "since": h.Since}
+	if !h.Until.IsZero() {
+		data["until"] = h.Until
+	}
+	return data
 }
 
 // followHolds takes over what other gateways were ordered to hold, and has the metric say how much that is.

@@ -62,8 +62,8 @@ func TestWhatIsOnHoldIsRefusedWithTheReasonToThoseWhoProvedThemselves(t *testing
 		if stranger := g.Do(nil, http.MethodPost, c.path, c.body, nil); strings.Contains(stranger.Body, "hold") || strings.Contains(stranger.Body, "repaired") {
 			t.Errorf("%s: a stranger is told %s", name, stranger.Body)
 		}
-		if _, found, err := g.State().Holds.Release(t.Context(), c.target); !found || err != nil {
-			t.Fatal(found, err)
+		if released, err := g.State().Holds.Release(t.Context(), c.target); len(released) != 1 || err != nil {
+			t.Fatal(released, err)
 		}
 		if got := g.Do(nil, http.MethodPost, c.path, c.body, g.Service()); got.Status == http.StatusServiceUnavailable {
 			t.Errorf("%s: released, and still refused: %s", name, got.Body)
@@ -139,7 +139,7 @@ func TestACallUnderWayGoesOnAndAKeptAnswerIsGivenAgainOnHold(t *testing.T) {
 	if got := g.Resync(header); got.Status != http.StatusServiceUnavailable {
 		t.Errorf("a new call: %d %s", got.Status, got.Body)
 	}
-	if _, _, err := g.State().Holds.Release(t.Context(), hold.Target{}); err != nil {
+	if _, err := g.State().Holds.Release(t.Context(), hold.Target{}); err != nil {
 		t.Fatal(err)
 	}
 	g.SO.Answer(nil)

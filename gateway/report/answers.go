@@ -45,14 +45,16 @@ type Trouble struct {
 
 // HoldStatus is something on hold.
 type HoldStatus struct {
-	Target     string    `json:"target"` // in words
-	App        string    `json:"app,omitempty"`
-	Tenant     string    `json:"tenant,omitempty"`
-	Connection *int32    `json:"connection,omitempty"`
-	Reason     string    `json:"reason"`
-	By         string    `json:"by"`
-	Proof      string    `json:"proof,omitempty"` // what shows who it was, as in the audit log
-	Since      time.Time `json:"since"`
+	Target     string `json:"target"` // in words
+	App        string `json:"app,omitempty"`
+	Tenant     string `json:"tenant,omitempty"`
+	Connection *int32 `json:"connection,omitempty"`
+	Reason     string `json:"reason"`
+	By         string `json:"by"`
+	Proof      string `json:"proof,omitempty"` // what shows who it was, as in the audit log
+	// Notice is which of SuperOffice's notices it follows from; "" if somebody ordered it.
+	Notice string    `json:"notice,omitempty"`
+	Since  time.Time `json:"since"`
 	// Until is when it ends by itself; nil: when it is released.
 	Until *time.Time `json:"until,omitempty"`
 }

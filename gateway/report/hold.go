@@ -49,14 +49,14 @@ func (s *Sites) Hold(ctx context.Context, request HoldRequest, by By) (Held, err
 	held.Remark, err = s.eachBook(ctx, func(ctx context.Context, state *gateway.SharedState, site *Site) error {
 		err := state.Holds.Set(ctx, h)
 		if err == nil || errors.As(err, new(*hold.CopyError)) {
-			site.Platform().Emit(eventHold, event(h))
+			site.Platform().Emit(gateway.EventHold, gateway.HoldEvent(h))
 		}
 		return err
 	})
 	return held, err
 }
 
-// Release ends the hold of exactly the target, or gives up what is kept as holds and cannot be read.
+// Release ends the holds of exactly the target, those that follow from SuperOffice's notices too, or gives up what is kept as holds and cannot be read.
 func (s *Sites) Release(ctx context.Context, request ReleaseRequest) (Released, error) {
 	target, err := s.parseTarget(request.HoldTarget)
 	if err == nil && request.Unreadable && !request.All {
@@ -65,20 +65,25 @@ func (s *Sites) Release(ctx context.Context, request ReleaseRequest) (Released, 
 	if err != nil {
 		return Released{}, err
 	}
-	done, release := Released{Target: target.String()}, func(ctx context.Context, book *hold.Book) (hold.Hold, bool, error) {
+	done, release := Released{Target: target.String()}, func(ctx context.Context, book *hold.Book) ([]hold.Hold, error) {
 		return book.Release(ctx, target)
 	}
 	if request.Unreadable {
-		done.Target, release = "what could not be read", func(ctx context.Context, book *hold.Book) (hold.Hold, bool, error) {
+		done.Target, release = "what could not be read", func(ctx context.Context, book *hold.Book) (released []hold.Hold, err error) {
 			found, err := book.GiveUpUnreadable(ctx)
-			return hold.Hold{Reason: "could not be read"}, found, err
+			if found {
+				released = []hold.Hold{{Reason: "could not be read"}}
+			}
+			return released, err
 		}
 	}
 	done.Remark, err = s.eachBook(ctx, func(ctx context.Context, state *gateway.SharedState, site *Site) error {
-		released, found, err := release(ctx, state.Holds)
-		if found && (err == nil || errors.As(err, new(*hold.CopyError))) {
-			done.Found = true
-			site.Platform().Emit(eventRelease, event(released))
+		released, err := release(ctx, state.Holds)
+		if err == nil || errors.As(err, new(*hold.CopyError)) {
+			for _, h := range released {
+				done.Found = true
+				site.Platform().Emit(gateway.EventRelease, gateway.HoldEvent(h))
+			}
 		}
 		return err
 	})
@@ -87,19 +92,6 @@ func (s *Sites) Release(ctx context.Context, request ReleaseRequest) (Released, 
 	}
 	done.Remaining, err = s.holds(ctx)
 	return done, err
-}
-
-const (
-	eventHold    = "erpsync_hold"
-	eventRelease = "erpsync_release"
-)
-
-func event(h hold.Hold) map[string]any {
-	data := map[string]any{"target": h.Target.String(), "reason": h.Reason, "by": h.By, "since": h.Since}
-	if !h.Until.IsZero() {
-		data["until"] = h.Until
-	}
-	return data
 }
 
 // eachBook changes the holds of every store once. The remark says what could not be kept for a restart.
@@ -144,7 +136,7 @@ func (s *Sites) holds(ctx context.Context) ([]HoldStatus, error) {
 			return all, unavailable(err)
 		}
 		for _, h := range inForce {
-			if status := holdStatus(h); !slices.ContainsFunc(all, func(other HoldStatus) bool { return other.Target == status.Target }) {
+			if status := holdStatus(h); !slices.ContainsFunc(all, func(other HoldStatus) bool { return other.Target == status.Target && other.Notice == status.Notice }) {
 				all = append(all, status)
 			}
 		}
@@ -153,7 +145,7 @@ func (s *Sites) holds(ctx context.Context) ([]HoldStatus, error) {
 }
 
 func holdStatus(h hold.Hold) HoldStatus {
-	return HoldStatus{Target: h.Target.String(), App: h.App, Tenant: h.Tenant, Connection: h.Connection, Reason: h.Reason, By: h.By, Proof: h.Proof, Since: h.Since, Until: when(h.Until)}
+	return HoldStatus{Target: h.Target.String(), App: h.App, Tenant: h.Tenant, Connection: h.Connection, Reason: h.Reason, By: h.By, Proof: h.Proof, Notice: string(h.Notice), Since: h.Since, Until: when(h.Until)}
 }
 
 // parseTarget refuses what names too little or too much: who wanted to hold one connection must not hold everything.

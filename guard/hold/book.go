@@ -22,8 +22,11 @@ const (
 
 	askTimeout = 2 * time.Second
 
-	// maxHolds bounds how many holds there are at a time.
-	maxHolds = 1000
+	// maxHolds bounds how many holds that operators ordered there are at a time, maxNotices how many that follow from
+	// notices, and maxHeard how many messages are remembered.
+	maxHolds   = 1000
+	maxNotices = 2000
+	maxHeard   = 2000
 
 	// storeKey is where the holds are in the store, and the name of the lease that changes are made under.
 	storeKey = "holds"
@@ -58,7 +61,7 @@ func (e *CopyError) Error() string {
 
 func (e *CopyError) Unwrap() error { return e.Err }
 
-// Book holds what is on hold at the gateways of a store. It is safe for concurrent use.
+// Book keeps what is on hold at the gateways of a store. It is safe for concurrent use.
 type Book struct {
 	kv     auth.KV
 	locker lease.Locker
@@ -281,30 +284,33 @@ func (b *Book) Follow(ctx context.Context, looked func(error)) {
 	}
 }
 
-// Set puts on hold, in place of an earlier hold of the same target. It is in force at this gateway when Set returns, and
-// at the others within FollowEvery. An error means that nothing has changed, unless it is a *CopyError.
+// Set puts on hold, in place of an earlier hold of the same target and notice. It is in force at this gateway when Set
+// returns, and at the others within FollowEvery. An error means that nothing has changed, unless it is a *CopyError.
 func (b *Book) Set(ctx context.Context, h Hold) error {
-	return b.change(ctx, func(holds []Hold) ([]Hold, error) {
-		holds = slices.DeleteFunc(holds, func(other Hold) bool { return other.Equal(h.Target) })
-		if len(holds) >= maxHolds {
-			return nil, fmt.Errorf("%d holds are in force, and there can be no more; hold a tenant, an app or everything", len(holds))
-		}
-		return append(holds, h), nil
-	})
+	return b.Amend(ctx, func(holds []Hold) ([]Hold, bool) { return Put(holds, h), true })
 }
 
-// Release ends the hold of exactly the target, and returns it. found is false if there is none. An error means that
-// nothing has changed, unless it is a *CopyError.
-func (b *Book) Release(ctx context.Context, target Target) (released Hold, found bool, err error) {
-	err = b.change(ctx, func(holds []Hold) ([]Hold, error) {
-		return slices.DeleteFunc(holds, func(other Hold) bool {
-			if other.Equal(target) {
-				released, found = other, true
+// Put returns the holds with h in place of an earlier one of the same target and notice.
+func Put(holds []Hold, h Hold) []Hold {
+	return append(slices.DeleteFunc(holds, h.Same), h)
+}
+
+// Release ends the holds of exactly the target, whoever ordered them, and returns those that were in force. An error means
+// that nothing has changed, unless it is a *CopyError.
+func (b *Book) Release(ctx context.Context, target Target) (released []Hold, err error) {
+	err = b.Amend(ctx, func(holds []Hold) ([]Hold, bool) {
+		released = nil
+		now := time.Now()
+		kept := slices.DeleteFunc(holds, func(h Hold) bool {
+			ends := h.Equal(target) && h.InForce(now)
+			if ends {
+				released = append(released, h)
 			}
-			return other.Equal(target)
-		}), nil
+			return ends
+		})
+		return kept, len(released) > 0
 	})
-	return released, found, err
+	return released, err
 }
 
 // GiveUpUnreadable puts what this gateway knows, or nothing on hold, in place of what cannot be read in the store or as the copy. found
@@ -329,13 +335,51 @@ func (b *Book) GiveUpUnreadable(ctx context.Context) (found bool, err error) {
 	}
 	next := &record{Version: 1}
 	if known != nil {
-		next = &record{Version: known.Version + 1, Holds: known.Holds}
+		next = &record{Version: known.Version + 1, Holds: known.Holds, Heard: known.Heard}
 	}
 	return true, b.write(ctx, next)
 }
 
-// change edits the holds of the store, one at a time among all gateways, and drops those that have ended.
-func (b *Book) change(ctx context.Context, edit func([]Hold) ([]Hold, error)) error {
+// Notices returns what is kept of SuperOffice's notices, in force or watched, as far as is known without asking.
+func (b *Book) Notices() []Hold {
+	known := b.current.Load()
+	if known == nil {
+		return nil
+	}
+	return known.notices(time.Now())
+}
+
+// Amend changes holds, one change at a time among all gateways. edit gets a copy of those that have not ended, watched ones
+// too, and reports whether anything is to be changed. It may be called although nothing comes of it. An error means that
+// nothing has changed, unless it is a *CopyError.
+func (b *Book) Amend(ctx context.Context, edit func(holds []Hold) (next []Hold, changed bool)) error {
+	return b.change(ctx, func(r *record) (changed bool) {
+		r.Holds, changed = edit(r.Holds)
+		return changed
+	})
+}
+
+// Hear is Amend for a message: its effect and that it was heard are one change, so that the message has no effect a second
+// time, at whichever gateway it comes again. first is false if it was heard before.
+func (b *Book) Hear(ctx context.Context, m Message, edit func(holds []Hold) []Hold) (first bool, err error) {
+	err = b.change(ctx, func(r *record) bool {
+		if first = !r.heard(m.ID); first {
+			r.Holds, r.Heard = edit(r.Holds), append(r.Heard, m)
+		}
+		return first
+	})
+	return first, err
+}
+
+// Heard reports whether a message has had its effect, as far as is known without asking.
+func (b *Book) Heard(m Message) bool {
+	known := b.current.Load()
+	return known != nil && known.heard(m.ID)
+}
+
+// change edits the record of the store, one at a time among all gateways, without what has ended. edit reports whether
+// anything is to be changed.
+func (b *Book) change(ctx context.Context, edit func(*record) bool) error {
 	held, err := b.lock(ctx)
 	if err != nil {
 		return err
@@ -345,12 +389,20 @@ func (b *Book) change(ctx context.Context, edit func([]Hold) ([]Hold, error)) er
 	if err := b.Refresh(ctx); err != nil && !errors.As(err, new(*CopyError)) {
 		return err
 	}
-	known := b.current.Load()
-	holds, err := edit(known.inForce(time.Now()))
-	if err != nil {
+	known, now := b.current.Load(), time.Now()
+	next := &record{
+		Version: known.Version + 1,
+		Holds:   slices.DeleteFunc(slices.Clone(known.Holds), func(h Hold) bool { return h.over(now) }),
+		Heard:   slices.DeleteFunc(slices.Clone(known.Heard), func(m Message) bool { return m.Until < now.Unix() }),
+	}
+	ordered, noticed := next.count()
+	if !edit(next) {
+		return nil
+	}
+	if err := next.tooLong(ordered, noticed); err != nil {
 		return err
 	}
-	return b.write(ctx, &record{Version: known.Version + 1, Holds: holds})
+	return b.write(ctx, next)
 }
 
 // write puts the next record in force: in the store, here, and in the copy.
@@ -361,6 +413,31 @@ func (b *Book) write(ctx context.Context, next *record) error {
 	b.learn(next)
 	if err := b.copy(ctx); err != nil {
 		return &CopyError{err}
+	}
+	return nil
+}
+
+// count returns how many holds operators ordered, and how many follow from notices.
+func (r *record) count() (ordered, noticed int) {
+	for _, h := range r.Holds {
+		if h.Notice == "" {
+			ordered++
+		} else {
+			noticed++
+		}
+	}
+	return ordered, noticed
+}
+
+// tooLong returns an error if there is more than may be, and more than there was.
+func (r *record) tooLong(ordered, noticed int) error {
+	switch n, m := r.count(); {
+	case n > max(maxHolds, ordered):
+		return fmt.Errorf("%d holds are in force, and there can be no more; hold a tenant, an app or everything", ordered)
+	case m > max(maxNotices, noticed):
+		return fmt.Errorf("notices of %d tenants are in force, and there can be no more", noticed)
+	case len(r.Heard) > maxHeard:
+		return fmt.Errorf("%d notices came that could come again, and no more can be remembered", maxHeard)
 	}
 	return nil
 }

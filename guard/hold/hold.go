@@ -1,5 +1,6 @@
-// Package hold keeps what operators have put on hold: an app, a tenant, a connection or everything. The gateways of
-// a store share the holds; each keeps them in force while the store is away, and over a restart.
+// Package hold keeps what is on hold: what an operator ordered of an app, a tenant, a connection or everything, and the
+// tenants of which SuperOffice gave notice. The gateways of a store share the holds; each keeps them in force while the
+// store is away, and over a restart.
 package hold
 
 import (
@@ -65,16 +66,62 @@ type Hold struct {
 	Since time.Time `json:"since"`
 	// Until is when it ends by itself; zero: when it is released.
 	Until time.Time `json:"until,omitzero"`
+
+	// Notice is which of SuperOffice's notices it follows from; "": an operator ordered it. A target may be held by an
+	// operator and by each notice at a time.
+	Notice Notice `json:"notice,omitempty"`
+	// Watched means that it holds nothing yet: the notice is only a hint until the state service agrees with it.
+	Watched bool `json:"watched,omitempty"`
+	// Stopped means that the state service has said since the notice that the tenant does not run.
+	Stopped bool `json:"stopped,omitempty"`
 }
 
+// Notice is something that SuperOffice says of a tenant.
+type Notice string
+
+// The notices that are kept.
+const (
+	Upgrade        Notice = "upgrade"
+	BackupRestored Notice = "backup_restored"
+	Suspend        Notice = "suspend"
+	Delete         Notice = "delete"
+	// Move holds nothing, and is Watched: the gateways ask where the tenant lives.
+	Move Notice = "move"
+)
+
 // InForce reports whether the hold stops calls now.
-func (h Hold) InForce(now time.Time) bool { return h.Until.IsZero() || now.Before(h.Until) }
+func (h Hold) InForce(now time.Time) bool { return !h.Watched && !h.over(now) }
+
+// over reports whether the hold has ended by itself.
+func (h Hold) over(now time.Time) bool { return !h.Until.IsZero() && !now.Before(h.Until) }
+
+// Same reports whether one takes the other's place: both hold the same calls for the same cause.
+func (h Hold) Same(other Hold) bool { return h.Target.Equal(other.Target) && h.Notice == other.Notice }
 
 // record is what is stored: all holds, with a version that grows with every change, so that the newer
 // of two is known.
 type record struct {
 	Version int64  `json:"version"`
 	Holds   []Hold `json:"holds"`
+	// Heard are the messages that have had their effect.
+	Heard []Message `json:"heard,omitempty"`
+}
+
+// Message is one message of SuperOffice's, which has its effect once.
+type Message struct {
+	ID string `json:"id"`
+	// Until is how long the message could be sent again, in seconds since 1970: it is remembered for so long.
+	Until int64 `json:"until"`
+}
+
+// heard reports whether a message has had its effect.
+func (r *record) heard(id string) bool {
+	return slices.ContainsFunc(r.Heard, func(m Message) bool { return m.ID == id })
+}
+
+// notices returns what is kept of notices, in force or watched.
+func (r *record) notices(now time.Time) []Hold {
+	return slices.DeleteFunc(slices.Clone(r.Holds), func(h Hold) bool { return h.Notice == "" || h.over(now) })
 }
 
 // find returns the hold in force that covers a call and lasts longest.
