@@ -66,6 +66,7 @@ type located struct {
 	api        string // trusted, "" if err
 	state      string // "" if nothing was told
 	err        error
+	stale      bool // nothing newer could be had when it was asked for last
 	until      time.Time
 	renewAfter time.Time
 }
@@ -115,7 +116,11 @@ type Location struct {
 	API   string // trusted, "" if Err
 	State string // "" where none was told
 	Err   error  // as Locate's
+	// Stale reports that the state service gave no answer when it was asked last, so that this is from before.
+	Stale bool
 }
+
+func (l *located) location() Location { return Location{l.api, l.state, l.err, l.stale} }
 
 // Known gives what is known of a tenant without asking; false: nothing is.
 func (l *Locator) Known(tenant Tenant) (Location, bool) {
@@ -123,15 +128,14 @@ func (l *Locator) Known(tenant Tenant) (Location, bool) {
 	if last == nil {
 		return Location{}, false
 	}
-	return Location{last.api, last.state, last.err}, true
+	return last.location(), true
 }
 
 // Ask is Locate for somebody who wants the state service's word now, whatever is known.
 func (l *Locator) Ask(ctx context.Context, tenant Tenant) Location {
 	select {
 	case fresh := <-l.ask(context.WithoutCancel(ctx), tenant):
-		answer := fresh.Val.(*located)
-		return Location{answer.api, answer.state, answer.err}
+		return fresh.Val.(*located).location()
 	case <-ctx.Done():
 		return Location{Err: ctx.Err()}
 	}
@@ -157,7 +161,7 @@ func (l *Locator) ask(ctx context.Context, tenant Tenant) <-chan singleflight.Re
 		defer l.mu.Unlock()
 		last, _ := l.known.Get(tenant)
 		if errors.Is(answer.err, ErrStateUnavailable) && last != nil && !errors.Is(last.err, ErrStateUnavailable) {
-			answer = &located{api: last.api, state: last.state, err: last.err, until: answer.until, renewAfter: answer.until}
+			answer = &located{api: last.api, state: last.state, err: last.err, stale: true, until: answer.until, renewAfter: answer.until}
 		}
 		l.known.Set(tenant, answer)
 		return answer, nil

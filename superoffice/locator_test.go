@@ -160,6 +160,9 @@ func TestAStateServiceThatIsDownIsAskedOnceForAllAndTheLastAnswerHolds(t *testin
 		if n := service.count(); n != 3 {
 			t.Errorf("asked %d times", n)
 		}
+		if now := l.Ask(t.Context(), "Cust1"); now.API != sod3 || !now.Stale {
+			t.Errorf("what is from before is taken for the state service's word: %+v", now)
+		}
 		// A host that says that it is not the tenant's any more is believed above that.
 		l.Moved("Cust1", "https://sod9.superoffice.com/Cust1/api") // said by another host, it means nothing
 		if location, known := l.Known("Cust1"); !known || location.API != sod3 {

@@ -67,7 +67,7 @@ func (c *vendorClaims) UnmarshalJSON(raw []byte) error {
 func (c *Client) identify(ctx context.Context, idToken string, s SignIn, access auth.Secret) (Identity, error) {
 	var claims vendorClaims
 	err := verify(ctx, c.config.Keys, idToken, &claims, c.config.Now,
-		jwt.WithIssuer(c.config.Environment.Base()), jwt.WithAudience(c.config.ClientID))
+		jwt.WithExpirationRequired(), jwt.WithIssuer(c.config.Environment.Base()), jwt.WithAudience(c.config.ClientID))
 	if err != nil {
 		return Identity{}, err
 	}
@@ -117,17 +117,24 @@ func (c *vendorClaims) api(env superoffice.Environment, tenant superoffice.Tenan
 	return env.Trusts(c.WebAPI, tenant)
 }
 
-func verify(ctx context.Context, keys *idp.KeySet, token string, claims *vendorClaims, now func() time.Time, options ...jwt.ParserOption) error {
+// systemIssuer is the issuer of the system user's JWT.
+const systemIssuer = "SuperOffice AS"
+
+// verify checks a token's signature, by one of the keys, and its times, and reads its claims.
+func verify[C any, P interface {
+	*C
+	jwt.Claims
+}](ctx context.Context, keys *idp.KeySet, token string, claims P, now func() time.Time, options ...jwt.ParserOption) error {
 	if len(token) > maxIDToken {
 		return refused("id token", "it is larger than %d bytes", maxIDToken)
 	}
 	if _, err := jws.ReadHeader(token); err != nil {
 		return refused("id token", "%w", err)
 	}
-	options = append(options, jwt.WithValidMethods([]string{algorithm}), jwt.WithExpirationRequired(), jwt.WithLeeway(leeway), jwt.WithStrictDecoding(), jwt.WithTimeFunc(now))
+	options = append(options, jwt.WithValidMethods([]string{algorithm}), jwt.WithLeeway(leeway), jwt.WithStrictDecoding(), jwt.WithTimeFunc(now))
 	parser := jwt.NewParser(options...)
 	err := withKeys(ctx, keys, func(find jwt.Keyfunc) error {
-		*claims = vendorClaims{}
+		*claims = *new(C)
 		_, err := parser.ParseWithClaims(token, claims, find)
 		return err
 	})
@@ -156,11 +163,11 @@ type SystemTicket struct {
 }
 
 // VerifySystemTicket verifies the JWT that PartnerSystemUser answers: signed with
-// one of the environment's keys, issued by "SuperOffice AS", about tenant. Its audience is spn: and the serial number that it
+// one of the environment's keys, issued by systemIssuer, about tenant. Its audience is spn: and the serial number that it
 // carries itself, which nobody knows beforehand.
 func VerifySystemTicket(ctx context.Context, env superoffice.Environment, keys *idp.KeySet, token string, tenant superoffice.Tenant, now func() time.Time) (SystemTicket, error) {
 	var claims vendorClaims
-	if err := verify(ctx, keys, token, &claims, now, jwt.WithIssuer("SuperOffice AS")); err != nil {
+	if err := verify(ctx, keys, token, &claims, now, jwt.WithExpirationRequired(), jwt.WithIssuer(systemIssuer)); err != nil {
 		return SystemTicket{}, err
 	}
 	if claims.Serial == "" || len(claims.Audience) != 1 || claims.Audience[0] != "spn:"+claims.Serial {
