@@ -200,6 +200,10 @@ func (b *builder) app(a *App) (config gateway.AppConfig, err error) {
 	if config.ClientSecret, err = secret.Optional("client_secret", a.ClientSecret, b.logger); err != nil {
 		return config, err
 	}
+	if t := a.TenantStatus; t != nil {
+		config.TenantStatus = &gateway.TenantStatusConfig{UpgradeFor: time.Duration(t.UpgradeFor)}
+		orDefault(&config.TenantStatus.UpgradeFor, gateway.DefaultUpgradeFor)
+	}
 	if err := b.callAs(a, &config); err != nil {
 		return config, err
 	}

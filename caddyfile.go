@@ -57,6 +57,9 @@ func init() {
 //			resync_all     deny|confirm|allow
 //			idempotency    required
 //			call_as        user|system|account <user> <password>
+//			tenant_status {
+//				upgrade_for  <duration>
+//			}
 //		}
 //
 //		browser {
@@ -212,6 +215,13 @@ func (a *App) unmarshal(d *caddyfile.Dispenser) error {
 		"users":       list(d, &a.Users, "administrators|all|<person...>"),
 		"resync_all":  text(d, &a.ResyncAll, "deny|confirm|allow"),
 		"idempotency": text(d, &a.Idempotency, "required"),
+		"tenant_status": {usage: "{ … }, with upgrade_for <duration> or nothing", once: true, read: func() error {
+			if d.NextArg() {
+				return errUsage
+			}
+			a.TenantStatus = new(TenantStatus)
+			return options(d, map[string]option{"upgrade_for": duration(d, &a.TenantStatus.UpgradeFor)})
+		}},
 		"call_as": {usage: "user|system|account <user> <password>", once: true, read: func() error {
 			if !d.Args(&a.CallAs) {
 				return errUsage

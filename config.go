@@ -37,11 +37,23 @@ type App struct {
 	// required: a call that resynchronises needs an Idempotency-Key, so that a client which repeats
 	// requests by itself runs none twice. Default: it may have one.
 	Idempotency string `json:"idempotency,omitempty"`
+	// Take SuperOffice's notices of tenants for the app. Online only; needs a client id. Absent: none is taken.
+	TenantStatus *TenantStatus `json:"tenant_status,omitempty"`
 	// As whom to call on: user (default), system, or account (onsite).
 	CallAs string `json:"call_as,omitempty"`
 	// With call_as account: user name and password.
 	AccountUser     string `json:"account_user,omitempty"`
 	AccountPassword string `json:"account_password,omitempty"`
+}
+
+// TenantStatus takes the pushes that SuperOffice sends to an app's State Change URL, which is {origin}{prefix}/tenant-status.
+// A suspended or deleted tenant is on hold until SuperOffice resumes it, one that is to be upgraded until it runs again, one that
+// was restored from a backup until somebody releases it; the host of one that moved is asked for at once. The tenants are those of the app;
+// what is on hold is so for every app.
+type TenantStatus struct {
+	// How long a tenant that is to be upgraded is on hold at most, if the state service does not say before that it stopped and
+	// runs again. At most 24 h. Default: 2 h.
+	UpgradeFor caddy.Duration `json:"upgrade_for,omitempty"`
 }
 
 // Tenant is a customer that approved the app.
@@ -64,7 +76,7 @@ type Tenant struct {
 type Browser struct {
 	// The app that people sign in to. Default: the only app there is.
 	App string `json:"app,omitempty"`
-	// Where the endpoints are: sign-in, callback, session, sign-out, and approve. Default: /erpsync.
+	// Where the endpoints are: sign-in, callback, session, sign-out, approve and tenant-status. Default: /erpsync.
 	// SuperOffice needs {origin}{prefix}/callback as a redirect address of the app.
 	Prefix string `json:"prefix,omitempty"`
 	// How long a session lives that is not used. Default: 8 h.

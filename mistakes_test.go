@@ -85,6 +85,10 @@ var mistakes = map[string]mistake{
 	"a tenant of another form": {tenant: "tenant X", says: "app a: tenant X: want the form Cust12345, or *"},
 	"a tenant twice":           {tenant: "tenant Cust1\n\ttenant cust1", says: "app a: tenant cust1: specified more than once"},
 	"a token for every tenant": {tenant: "tenant * x", says: "app a: tenant *: a system token belongs to one tenant: name it"},
+	"notices onsite":           {whole: "upstream https://a\napp a {\ntenant_status\n}\nsuperoffice session", says: "app a: tenant_status: SuperOffice sends notices of Online's tenants only"},
+	"notices without an id":    {whole: "app a {\ntenant *\ntenant_status\n}\nsuperoffice bearer", says: "app a: tenant_status: needs client_id, which says for which app a notice is"},
+	"an upgrade of days":       {app: "tenant_status {\nupgrade_for 48h\n}", says: "app a: tenant_status: upgrade_for 48h0m0s: want a duration of up to 24h0m0s"},
+	"notices with a word":      {app: "tenant_status on", says: `wrong arguments of "tenant_status"; write: tenant_status { … }, with upgrade_for <duration> or nothing (an environment variable that is not set leaves nothing)`},
 	"a tenant onsite":          {whole: "upstream https://a\napp a {\ntenant *\n}\nsuperoffice session", says: "app a: tenant: an onsite installation has none"},
 	"tenants without file":     {tenant: "tenants x", says: `wrong arguments of "tenants"; write: tenants file <path> (an environment variable that is not set leaves nothing)`},
 

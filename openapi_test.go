@@ -279,6 +279,20 @@ func apiCases() map[string]apiCase {
 				{operation: "session", path: "/erpsync/sessions", status: 404, reason: auth.PathNotCanonical, undescribed: true},
 			}
 		}),
+		"a notice of SuperOffice's": in(func(t *testing.T, g *fixture) []apiCall {
+			var pushed []byte
+			spy := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { pushed, _ = io.ReadAll(r.Body) }))
+			defer spy.Close()
+			if _, err := g.so.Push(t.Context(), sandbox.Push{URL: spy.URL, Tenant: "Cust12345", Change: "Suspend"}); err != nil {
+				t.Fatal(err)
+			}
+			call := apiCall{operation: "tenantStatus", status: 200, body: string(pushed)}
+			forged, empty, large := call, call, call
+			forged.status, forged.reason, forged.body = 401, auth.CredentialInvalid, `{"ChangeType":2,"ContextIdentifier":"Cust12345","Token":"x.y.z"}`
+			empty.status, empty.reason, empty.body, empty.undescribed = 400, auth.BodyNotUnderstood, `{}`, true
+			large.status, large.reason, large.body = 413, auth.BodyTooLarge, strings.Replace(call.body, "{", `{"Padding":"`+strings.Repeat("x", 70_000)+`",`, 1)
+			return []apiCall{call, call, forged, empty, large}
+		}, "tenant Cust12345\n", "tenant Cust12345\n\t\ttenant_status\n"),
 		"people": in(func(t *testing.T, g *fixture) []apiCall {
 			client, xsrf := g.signIn("per")
 			session := g.personCall(client, xsrf, 200, "")

@@ -136,6 +136,9 @@ func (a *App) validate(h *Handler) error {
 	if err := validateUsers(a.Users, online); err != nil {
 		return err
 	}
+	if err := a.validateTenantStatus(online); err != nil {
+		return fmt.Errorf("tenant_status: %w", err)
+	}
 	if err := a.validateCallAs(online); err != nil {
 		return err
 	}
@@ -156,6 +159,24 @@ func (t *Tenant) validate() error {
 		return err
 	}
 	return resyncAll(t.ResyncAll)
+}
+
+// longestUpgrade bounds tenant_status upgrade_for: a tenant that is away for longer is another matter.
+const longestUpgrade = 24 * time.Hour
+
+func (a *App) validateTenantStatus(online bool) error {
+	t := a.TenantStatus
+	switch {
+	case t == nil:
+		return nil
+	case !online:
+		return errors.New("SuperOffice sends notices of Online's tenants only")
+	case a.ClientID == "":
+		return errors.New("needs client_id, which says for which app a notice is")
+	case t.UpgradeFor < 0 || time.Duration(t.UpgradeFor) > longestUpgrade:
+		return fmt.Errorf("upgrade_for %s: want a duration of up to %s", time.Duration(t.UpgradeFor), longestUpgrade)
+	}
+	return nil
 }
 
 // longestWait bounds guard wait: a caller that waits longer has gone.

@@ -24,6 +24,7 @@ type App struct {
 	// SuperID signs people in; nil where the app has no client id and secret.
 	SuperID *superid.Client
 
+	notices  *TenantStatusConfig // nil: it takes none
 	gateway  *Gateway
 	secret   auth.SecretSource // nil: none
 	system   *systemuser.Client
@@ -39,7 +40,7 @@ func (g *Gateway) newApp(config *AppConfig, client *http.Client, keys *idp.KeySe
 			Name: config.Name, Agents: config.Agents, Operations: config.Operations, Connections: config.Connections,
 			Users: config.Users, ResyncAll: config.ResyncAll, CallAs: config.CallAs, KeyRequired: config.KeyRequired,
 		},
-		ClientID: config.ClientID, gateway: g, secret: config.ClientSecret, user: config.AccountUser, password: config.AccountPassword,
+		ClientID: config.ClientID, notices: config.TenantStatus, gateway: g, secret: config.ClientSecret, user: config.AccountUser, password: config.AccountPassword,
 	}
 	if config.CallAs == auth.AsSystem {
 		a.system = &systemuser.Client{Environment: g.config.Environment, AppToken: config.ClientSecret.Reload, PrivateKey: privateKey(config.PrivateKey), HTTP: client, Keys: keys}
@@ -67,6 +68,9 @@ func privateKey(source auth.SecretSource) func() (*rsa.PrivateKey, error) {
 
 // TakesApprovals reports whether administrators can approve the app at this gateway.
 func (a *App) TakesApprovals() bool { return a.Registry.Tokens != nil && a.SuperID != nil }
+
+// TakesNotices reports whether SuperOffice sends notices of tenants here for the app.
+func (a *App) TakesNotices() bool { return a.notices != nil }
 
 // AppToken returns what goes upstream as SO-AppToken; zero onsite, where SuperOffice ignores it.
 func (a *App) AppToken() auth.Secret {

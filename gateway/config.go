@@ -75,6 +75,9 @@ type AppConfig struct {
 	// KeyRequired refuses calls that resynchronise and have no Idempotency-Key.
 	KeyRequired bool
 
+	// TenantStatus takes SuperOffice's notices of tenants for the app; nil: it takes none.
+	TenantStatus *TenantStatusConfig
+
 	// AccountUser and AccountPassword are an onsite service account's.
 	AccountUser     string
 	AccountPassword auth.SecretSource
@@ -84,6 +87,13 @@ type AppConfig struct {
 	Tenants     auth.Tenants
 	AnyTenant   *auth.TenantGrant
 	TenantsFile string
+}
+
+// TenantStatusConfig says what becomes of SuperOffice's notices.
+type TenantStatusConfig struct {
+	// UpgradeFor is how long a tenant that is to be upgraded is on hold at most, if it is not seen stopped and running
+	// again before.
+	UpgradeFor time.Duration
 }
 
 // SessionConfig bounds the sessions of people who signed in with SuperID.

@@ -36,3 +36,8 @@ func (n *Sessions) RenewalFailed(token session.Token) bool {
 	place := token.Place()
 	return n.failures.Blocked("ahead "+string(place[:])) || n.failures.Blocked(string(place[:]))
 }
+
+// LookAfterNotices asks the state service about every tenant of which there was notice, as the gateway does every ten seconds.
+func (g *Gateway) LookAfterNotices(ctx context.Context) {
+	(&noticeFollower{gateway: g}).look(ctx)
+}

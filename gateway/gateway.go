@@ -100,6 +100,9 @@ func (g *Gateway) Start(ctx context.Context) {
 		go g.superIDKeys.Follow(ctx)
 	}
 	go g.followHolds(ctx)
+	if g.Online() {
+		go g.followNotices(ctx)
+	}
 	go g.maintain(ctx)
 }
 

@@ -23,6 +23,9 @@ func (g *Gateway) countFromZero() {
 		case auth.AsAccount:
 			metrics.KnowRenewals(outcome.AccountBearer)
 		}
+		if app.TakesNotices() {
+			metrics.KnowTenantStatus()
+		}
 		app.countTenantsFromZero()
 	}
 	if g.sessions != nil {

@@ -110,13 +110,18 @@ func (x *exchange) readQuery() *auth.Refusal {
 }
 
 func (x *exchange) readBody() ([]byte, *auth.Refusal) {
-	config, controller := &x.g.config, http.NewResponseController(x.w)
-	_ = controller.SetReadDeadline(time.Now().Add(config.BodyTimeout))
+	return ReadBody(x.w, x.r, "max_body", x.g.config.MaxBody, x.g.config.BodyTimeout)
+}
+
+// ReadBody reads a body of at most limit bytes, which has to arrive within the timeout. bound names the limit in a refusal's cause.
+func ReadBody(w http.ResponseWriter, r *http.Request, bound string, limit int64, timeout time.Duration) ([]byte, *auth.Refusal) {
+	controller := http.NewResponseController(w)
+	_ = controller.SetReadDeadline(time.Now().Add(timeout))
 	var body bytes.Buffer
-	if size := x.r.ContentLength; size > 0 && size <= config.MaxBody {
+	if size := r.ContentLength; size > 0 && size <= limit {
 		body.Grow(int(size) + bytes.MinRead) // or ReadFrom grows once more to find the end
 	}
-	_, err := body.ReadFrom(http.MaxBytesReader(x.w, x.r.Body, config.MaxBody))
+	_, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, limit))
 	if err == nil {
 		// Otherwise the time stays over: the server would wait for the rest of the body before it lets the refusal go.
 		_ = controller.SetReadDeadline(time.Time{})
@@ -124,7 +129,7 @@ func (x *exchange) readBody() ([]byte, *auth.Refusal) {
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		return nil, auth.Refuse(auth.BodyTooLarge, fmt.Errorf("the body is longer than max_body, %d bytes", config.MaxBody))
+		return nil, auth.Refuse(auth.BodyTooLarge, fmt.Errorf("the body is longer than %s, %d bytes", bound, limit))
 	case err != nil:
 		return nil, auth.Refuse(auth.BodyIncomplete, err)
 	}

@@ -27,6 +27,7 @@ type Metrics struct {
 	unwritten prometheus.Counter
 	holds     prometheus.Gauge
 	waits     prometheus.Histogram
+	notices   *prometheus.CounterVec
 	// The issuers are those of the configuration, so that callers cannot make up series.
 	issuerKeys *prometheus.GaugeVec
 
@@ -147,8 +148,11 @@ func NewMetrics(registry prometheus.Registerer) (*Metrics, error) {
 			Name: "caddy_erpsync_wait_seconds", Help: "How long calls waited for their turn, those that had to (guard wait).",
 			Buckets: []float64{0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300},
 		}),
+		notices: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "caddy_erpsync_tenant_status_total", Help: "SuperOffice's notices of tenants, by what they tell and what followed.",
+		}, []string{"change", "result"}),
 		holds: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "caddy_erpsync_holds", Help: "Holds in force that operators ordered, at all gateways of the store.",
+			Name: "caddy_erpsync_holds", Help: "Holds in force at all gateways of the store, that operators ordered or that follow from SuperOffice's notices.",
 		}),
 		stale: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "caddy_erpsync_issuer_keys_stale", Help: "Whether newer signing keys of an identity provider cannot be had, so that the last valid ones are used: 1 or 0. Absent until they are needed.",
@@ -166,7 +170,7 @@ func NewMetrics(registry prometheus.Registerer) (*Metrics, error) {
 	return m, errors.Join(
 		take(registry, &m.requests), take(registry, &m.outcomes), take(registry, &m.duration),
 		take(registry, &m.inFlight), take(registry, &m.renewals), take(registry, &m.up), take(registry, &m.tenants), take(registry, &m.consents),
-		take(registry, &m.stale), take(registry, &m.issuerKeys), take(registry, &m.evicted), take(registry, &m.unwritten), take(registry, &m.holds), take(registry, &m.waits))
+		take(registry, &m.stale), take(registry, &m.issuerKeys), take(registry, &m.evicted), take(registry, &m.unwritten), take(registry, &m.holds), take(registry, &m.waits), take(registry, &m.notices))
 }
 
 func take[C prometheus.Collector](registry prometheus.Registerer, collector *C) error {
@@ -254,6 +258,20 @@ func (m *Metrics) AuditLineLost() { m.unwritten.Inc() }
 
 // Holds records how many holds are in force.
 func (m *Metrics) Holds(n int) { m.holds.Set(float64(n)) }
+
+// KnowTenantStatus creates at 0 what notices are counted by.
+func (m *Metrics) KnowTenantStatus() {
+	for _, change := range superoffice.Changes() {
+		for _, result := range noticeResults[change] {
+			m.notices.WithLabelValues(string(change), string(result))
+		}
+	}
+}
+
+// TenantStatus counts a notice of SuperOffice's, or what the state service said after one.
+func (m *Metrics) TenantStatus(change superoffice.Change, result NoticeResult) {
+	m.notices.WithLabelValues(string(change), string(result)).Inc()
+}
 
 // Answered notes whether a dependency gave an answer.
 func (m *Metrics) Answered(dependency Dependency, yes bool) {

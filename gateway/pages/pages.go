@@ -1,5 +1,6 @@
 // Package pages is what the gateway itself answers to browsers: sign-in with SuperID,
-// sessions, sign-out, web panels, and the approval of an app by a customer's administrator.
+// sessions, sign-out, web panels, and the approval of an app by a customer's administrator. Beside them is where SuperOffice
+// sends its notices of tenants.
 package pages
 
 import (
@@ -49,7 +50,7 @@ func ApprovePath(prefix, app string, tenant superoffice.Tenant) string {
 }
 
 // Pages are the endpoints of one gateway: sign-in and sessions where it keeps sessions,
-// approvals where an app has a system user, and what balancers ask.
+// approvals where an app has a system user, notices of tenants where an app takes them, and what balancers ask.
 type Pages struct {
 	config    Config
 	gateway   *gateway.Gateway
@@ -103,6 +104,9 @@ func New(g *gateway.Gateway, config Config) *Pages {
 	if len(p.endpoints) > 0 {
 		p.endpoints["/callback"] = endpoint{get: p.callback, post: p.callback}
 	}
+	if g.TakesNotices() {
+		p.endpoints[tenantStatusPath] = endpoint{post: p.tenantStatus}
+	}
 	p.endpoints["/live"] = endpoint{get: live, head: live}
 	p.endpoints["/ready"] = endpoint{get: p.ready, head: p.ready}
 	return p
@@ -149,7 +153,7 @@ func (p *Pages) audit(r *http.Request, visit gateway.Visit, refusal *auth.Refusa
 	if below := strings.TrimPrefix(r.URL.EscapedPath(), p.config.Prefix); p.isEndpoint(below) {
 		line.Endpoint = below
 	}
-	if p.sessions != nil {
+	if p.sessions != nil && line.Endpoint != tenantStatusPath {
 		line.App = p.sessions.App
 	}
 	p.gateway.RecordRefused(r.Context(), &line)

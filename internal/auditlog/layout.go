@@ -136,7 +136,7 @@ func outcomeColor(l *Line) command.Color {
 
 func resultColor(l *Line) command.Color {
 	switch l.Act.Result {
-	case "done":
+	case "done", string(outcome.NoticeReleased), string(outcome.NoticeRefreshed), string(outcome.NoticeRepeated), string(outcome.NoticeUnchanged):
 		return command.Good
 	case "failed":
 		return command.Bad

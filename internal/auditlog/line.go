@@ -9,13 +9,15 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/caddy-erpsync/caddy-erpsync/outcome"
 )
 
 // Line is one line of an audit file.
 type Line struct {
 	Time    time.Time
 	Started bool // the call was about to be sent; another line tells its end
-	Act     *Act // what an operator did; nil for a call
+	Act     *Act // what an operator did, or SuperOffice's notice; nil for a call
 	Visit   bool // a request to an endpoint (sign-in, session, approval) that was refused, or a sign-out, and no call
 	Raw     json.RawMessage
 
@@ -44,7 +46,7 @@ type Line struct {
 	TokensRevoked *int `json:"refresh_tokens_revoked"`
 }
 
-// Act is what an operator did over the admin API.
+// Act is what an operator did over the admin API, or what SuperOffice said of a tenant and what followed.
 type Act struct {
 	Act    string `json:"act"`
 	Actor  string `json:"actor"`
@@ -125,6 +127,7 @@ const (
 	actMessage     = "erpsync admin act"
 	visitMessage   = "erpsync endpoint refused"
 	signOutMessage = "erpsync signed out"
+	noticeMessage  = outcome.NoticeMessage // SuperOffice's, which has the fields of an act
 )
 
 var errNotAudit = errors.New("not an audit line")
@@ -154,7 +157,7 @@ func parse(raw []byte) (line Line, err error) {
 		line.Started = true
 	case visitMessage, signOutMessage:
 		line.Visit = true
-	case actMessage:
+	case actMessage, noticeMessage:
 		return parseAct(raw, head.TS)
 	default:
 		return line, errNotAudit

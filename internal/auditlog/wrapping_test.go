@@ -200,6 +200,22 @@ func TestTheTableFitsAndABatchTaskIsNoSuccess(t *testing.T) {
 }
 
 // FuzzUnwrap lets anything stand around a line.
+func TestANoticeOfSuperOfficesIsAmongTheActs(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "audit.log")
+	notice := `{"ts":1795539461,"msg":"erpsync tenant status","act":"backup_restored","actor":"SuperOffice","actor_proof":"push","app":"erp","tenant":"Cust1","reason":"restored","node":"gw-1","result":"held"}`
+	if err := os.WriteFile(file, []byte(entry("a", "")+"\n"+notice+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, _, err := outcomes(t, "--acts", "--tenant", "Cust1", file)
+	if err != nil || !strings.Contains(out, "SuperOffice") || !strings.Contains(out, "held") || !strings.Contains(out, "backup_restor") || !strings.Contains(out, "restored\n") {
+		t.Errorf("%v %s", err, out)
+	}
+	if out, _, err := outcomes(t, "--acts", "--json", "--tenant", "Cust1", file); err != nil || out != notice+"\n" {
+		t.Errorf("%v %s", err, out)
+	}
+}
+
 func FuzzUnwrap(f *testing.F) {
 	f.Add([]byte(`{"log":"{\"msg\":\"erpsync call\"}\n"}`), []byte("2026-11-24T16:57:22Z stderr P {"))
 	f.Add([]byte(`{"MESSAGE":[123,125]}`), []byte("2026/11/24 16:57:22.500\tINFO\tx\terpsync call\t{ }"))
