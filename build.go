@@ -44,12 +44,19 @@ func newRuntime(h *Handler, s *server) (*handlerRuntime, error) {
 	if err != nil {
 		return nil, err
 	}
-	g, err := gateway.New(b.config, b.platform, state)
+	journal, releaseJournal, err := s.history.take()
 	if err != nil {
 		release()
 		return nil, err
 	}
-	r := &handlerRuntime{gateway: g, logger: s.logger, grace: s.grace, release: release}
+	b.platform.History = journal
+	releaseAll := func() { release(); releaseJournal() }
+	g, err := gateway.New(b.config, b.platform, state)
+	if err != nil {
+		releaseAll()
+		return nil, err
+	}
+	r := &handlerRuntime{gateway: g, logger: s.logger, grace: s.grace, release: releaseAll}
 	r.checkPlace = func() error { return s.checkPlace(h) }
 	r.probes = probe.NewDesk(g)
 	r.site = &report.Site{Gateway: g, Probes: r.probes, Origin: func() string { return s.publicOrigin(h) }}

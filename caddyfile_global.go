@@ -23,11 +23,16 @@ func init() {
 //
 //	erpsync {
 //		operators  unix//<path>[|<mode>]
+//		history    sqlite {
+//			path      <path>
+//			keep      <duration>
+//			max_size  <size>
+//		}
 //	}
 func (s *Service) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next()
 	if d.NextArg() {
-		return usage(d, "erpsync", "{ operators unix//<path>[|<mode>] }")
+		return usage(d, "erpsync", "{ operators unix//<path>[|<mode>] … }")
 	}
 	return options(d, map[string]option{
 		"operators": {usage: "unix//<path>[|<mode>]", once: true, read: func() error {
@@ -39,6 +44,7 @@ func (s *Service) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			}
 			return nil
 		}},
+		"history": {usage: "sqlite { path <path> … }", once: true, read: func() error { return s.readHistory(d) }},
 	})
 }
 

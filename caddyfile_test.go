@@ -211,7 +211,9 @@ func TestAWrongOperatorsSocketIsRefusedWithItsLine(t *testing.T) {
 	const want = "want a unix socket with a file, such as unix//run/caddy/erpsync.sock"
 	for config, want := range map[string]string{
 		"erpsync {\n\toperators unix//run/x.sock|0660\n}":             "",
-		"erpsync /run/x.sock":                                         "write: erpsync { operators unix//<path>[|<mode>] }",
+		"erpsync /run/x.sock":                                         "write: erpsync { operators unix//<path>[|<mode>] … }",
+		"erpsync {\n\thistory\n}":                                     "write: history sqlite { path <path> … }",
+		"erpsync {\n\thistory sqlite\n}":                              "history sqlite: this Caddy keeps no history; sqlite is there with github.com/caddy-erpsync/caddy-erpsync/history/sqlite in the build",
 		"erpsync {\n\toperators\n}":                                   "write: operators unix//<path>[|<mode>]",
 		"erpsync {\n\toperator unix//run/x.sock\n}":                   `unknown option "operator"; did you mean operators?, at Testfile:2`,
 		"erpsync {\n\toperators localhost:2020\n}":                    want,

@@ -132,6 +132,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	s := newServer(ctx)
+	s.history = module.(*Service).history
 	if err := h.provision(s); err != nil {
 		return err
 	}

@@ -21,6 +21,7 @@ type server struct {
 	ctx     caddy.Context
 	logger  *zap.Logger
 	storage certmagic.Storage
+	history *usedHistory // nil: none is kept
 	// transport replaces Caddy's; nil in production.
 	transport http.RoundTripper
 	// storeTimeout replaces redisstore.DefaultTimeout; zero in production.

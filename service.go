@@ -2,6 +2,7 @@ package erpsync
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -31,7 +32,13 @@ type Service struct {
 	// user of each act. Absent: Caddy's admin endpoint answers alone.
 	Operators string `json:"operators,omitempty"`
 
+	// Where every call of a proved caller is kept as a row: who, for which tenant and connection, the whole key set, and what
+	// came of it. Rows are written in groups beside the calls and hold no call up; what cannot be written is counted. Of a
+	// person they hold what the audit log of the site does. Absent: no history is kept.
+	HistoryRaw json.RawMessage `json:"history,omitempty" caddy:"namespace=erpsync.history inline_key=driver"`
+
 	address  caddy.NetworkAddress
+	history  *usedHistory // nil: none is kept
 	mu       sync.Mutex
 	handlers []*handlerRuntime
 	stop     context.CancelFunc
@@ -71,12 +78,23 @@ func (*Service) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: serviceID, New: func() caddy.Module { return new(Service) }}
 }
 
-// Provision reads the address of the operators' socket.
-func (s *Service) Provision(caddy.Context) (err error) {
+// Provision reads the address of the operators' socket, and takes the history, which Start opens.
+func (s *Service) Provision(ctx caddy.Context) (err error) {
 	if s.Operators != "" {
-		s.address, err = parseOperators(caddy.NewReplacer().ReplaceAll(s.Operators, ""))
+		if s.address, err = parseOperators(caddy.NewReplacer().ReplaceAll(s.Operators, "")); err != nil {
+			return err
+		}
 	}
-	return err
+	return s.provisionHistory(ctx)
+}
+
+// Cleanup gives the history back.
+func (s *Service) Cleanup() error {
+	if s.history != nil {
+		s.history.release()
+		s.history = nil
+	}
+	return nil
 }
 
 // parseOperators reads the address of a socket that has a file, whose owner and mode say who may open it.
@@ -105,6 +123,9 @@ func (s *Service) Start() error {
 		if err := handler.checkPlace(); err != nil {
 			return err
 		}
+	}
+	if err := s.history.open(); err != nil {
+		return err
 	}
 	if s.Operators != "" {
 		if err := s.listen(); err != nil {
@@ -161,6 +182,7 @@ func (r *handlerRuntime) start(ctx context.Context) {
 }
 
 var (
-	_ caddy.App         = (*Service)(nil)
-	_ caddy.Provisioner = (*Service)(nil)
+	_ caddy.App          = (*Service)(nil)
+	_ caddy.Provisioner  = (*Service)(nil)
+	_ caddy.CleanerUpper = (*Service)(nil)
 )

@@ -55,6 +55,9 @@ func New(config Config, platform Platform, state *SharedState) (*Gateway, error)
 	}
 	g := &Gateway{config: config, platform: platform, state: state, keys: keys, apps: make(map[string]*App, len(config.Apps))}
 	g.recorders = []outcome.Recorder{outcome.AuditLog{Logger: platform.Audit, Written: g.auditWritten}, platform.Metrics, &state.health}
+	if platform.History != nil { // the last, when everything about a call is known
+		g.recorders = append(g.recorders, platform.History.Recorder(g.EnvironmentLabel()))
+	}
 	g.prover = auth.NewProver(g.newAPIClient(platform.Transport), nil)
 	g.prover.Charged = g.chargeProof
 	g.strangers = guard.NewStrangers(proofLimits)

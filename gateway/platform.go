@@ -7,6 +7,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-erpsync/caddy-erpsync/auth/systemuser"
+	"github.com/caddy-erpsync/caddy-erpsync/history"
 	"github.com/caddy-erpsync/caddy-erpsync/outcome"
 )
 
@@ -28,6 +29,8 @@ type Platform struct {
 	Emit func(name string, data map[string]any)
 	// Draining reports whether the process is stopping and takes no new calls; nil: never.
 	Draining func() bool
+	// History keeps calls as rows; nil: none is kept.
+	History *history.Journal
 	// Node names this process in audit lines.
 	Node string
 }

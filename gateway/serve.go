@@ -43,6 +43,7 @@ func (g *Gateway) newExchange(w http.ResponseWriter, r *http.Request, path super
 	x.record = outcome.Record{
 		RequestID: visit.ID(), ClientIP: visit.ClientIP(), Started: time.Now(), Operation: path.Operation, Tenant: string(path.Tenant),
 		Node: g.platform.Node, Environment: g.config.Environment.Name(), Privacy: g.config.Privacy,
+		DryRun: len(r.Header[dryRunHeader]) > 0,
 	}
 	if span := trace.SpanContextFromContext(r.Context()); span.HasTraceID() {
 		x.record.TraceID = span.TraceID().String()
@@ -71,6 +72,7 @@ func (x *exchange) serve(verdict superoffice.Verdict) (refusal *auth.Refusal) {
 	if refusal != nil {
 		return refusal
 	}
+	x.record.Proved = true
 	x.visit.Proved(caller.Principal.ID)
 
 	// May this app, in this tenant, make this call?

@@ -30,6 +30,9 @@ type Record struct {
 	KeysSum    string // of the Arguments
 	Understood bool   // Arguments were read
 
+	// Proved reports that the caller proved itself, DryRun that it asked for a dry run, whether or not it got that far.
+	Proved, DryRun bool
+
 	// Granted tells that the call was to be made; whatever kept it from it is a failure of the tenant's.
 	Granted  bool
 	Decision string // allowed, refused, replayed, dry_run or preflight
@@ -181,6 +184,12 @@ func (k *auditKeys) MarshalLogArray(list zapcore.ArrayEncoder) error {
 		list.AppendString(Printable(clip(name)))
 	}
 	return nil
+}
+
+// Disclosed returns what may be kept of what is personal in the record, as the audit line tells it; "" is nothing.
+func (r *Record) Disclosed() (principal, cause, userExplanation, techExplanation string) {
+	p := r.Privacy
+	return p.Principal(r.Principal), p.cause(r.Cause), p.disclose(p.Explanations, r.Outcome.UserExplanation), p.disclose(p.Explanations, r.Outcome.TechExplanation)
 }
 
 // KeysDigest is as much of KeysSum as names the set of keys to people. It recognises the same

@@ -7,6 +7,7 @@ import (
 
 	"github.com/caddy-erpsync/caddy-erpsync/auth"
 	"github.com/caddy-erpsync/caddy-erpsync/gateway"
+	"github.com/caddy-erpsync/caddy-erpsync/history"
 )
 
 // evictionLasts is how long evictions need attention after the last one was found.
@@ -15,11 +16,16 @@ const evictionLasts = time.Hour
 // troubles returns what is wrong with what the sites share.
 func (s *Sites) troubles() (found []Trouble) {
 	var states []*gateway.SharedState
+	var journals []*history.Journal
 	for _, site := range s.list() {
 		if state := site.State(); !slices.Contains(states, state) {
 			states = append(states, state)
 			found = append(found, storeTroubles(state.StoreHealth(), site.Config().StrictStore)...)
 			found = append(found, auditTroubles(state.AuditHealth(), site.Config().AuditRequired)...)
+		}
+		if journal := site.Platform().History; journal != nil && !slices.Contains(journals, journal) {
+			journals = append(journals, journal)
+			found = append(found, historyTroubles(journal.Health())...)
 		}
 	}
 	return found
@@ -59,4 +65,18 @@ func auditTroubles(h gateway.AuditHealth, required bool) []Trouble {
 		means = "calls are refused with 503 audit_unavailable, and nothing is sent"
 	}
 	return []Trouble{{string(auth.AuditUnavailable), when(h.Fails), h.Cause.Error(), means, auth.AuditUnavailable.Remedy()}}
+}
+
+// lossLasts is how long rows that were lost need attention after the last one was.
+const lossLasts = time.Hour
+
+func historyTroubles(h history.Health) []Trouble {
+	lost := fmt.Sprintf("%d rows were lost since this gateway began; the audit log has the calls", h.Lost)
+	switch {
+	case !h.Fails.IsZero():
+		return []Trouble{{"history_not_written", when(h.Fails), h.Cause.Error(), "calls go on, and what they came to waits to be written; " + lost, "look at the disk and the file under `history`: is it full, locked, or gone"}}
+	case h.Lost > 0 && time.Since(h.LostLast) < lossLasts:
+		return []Trouble{{"history_incomplete", when(h.LostLast), "", lost, "look in Caddy's log for why; with too many calls at once a faster disk helps"}}
+	}
+	return nil
 }

@@ -14,7 +14,8 @@ associate id and tokens, and answers that were kept under an Idempotency-Key. No
 can use or read them from now on; their sealed records are dropped when their time is over.
 
 Audit lines and access logs are files of yours, and stay: docs/production.md says how
-to cut them. There is no other history of calls.
+to cut them. So do rows of a history, until its keep is over; they name people as the audit
+log does.
 
   caddy erpsync forget --tenant Cust12345 --user tove@uno.example`
 

@@ -1,0 +1,3 @@
+package main
+
+import _ "github.com/caddy-erpsync/caddy-erpsync/history/sqlite"

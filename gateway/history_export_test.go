@@ -1,0 +1,4 @@
+package gateway
+
+// MaxCallTime bounds a call with its answer.
+const MaxCallTime = maxCallTime

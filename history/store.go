@@ -1,0 +1,55 @@
+package history
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Driver opens the store of a history. It is what a Caddy module of the namespace erpsync.history is.
+type Driver interface {
+	// Key identifies the store, with what it is and never with its tunables: drivers with one key mean the same rows.
+	Key() string
+	// Open opens the store and brings its schema up to date. An error that is ErrRefused is for good, any other may pass.
+	Open(ctx context.Context, gateway Gateway) (Store, error)
+	// Retention says how much is kept.
+	Retention() Retention
+}
+
+// Gateway names the process that writes.
+type Gateway struct {
+	// Node is the same after a restart.
+	Node string
+	// Started is when the process began to write.
+	Started time.Time
+}
+
+// Retention bounds a history. Zero bounds nothing.
+type Retention struct {
+	Keep time.Duration
+	// MaxSize is in bytes.
+	MaxSize int64
+}
+
+// Store keeps rows. Its methods may be called concurrently.
+type Store interface {
+	// Write commits rows, all of them or none. A row replaces an earlier one of the same call unless that one has its end
+	// already. An error that is ErrNeverWritten is the rows' own fault, any other may pass.
+	Write(ctx context.Context, rows []Row) error
+	// Beat notes that this gateway lives, and makes calls unknown whose end nobody will write.
+	Beat(ctx context.Context, now time.Time) error
+	// Trim removes a few of the rows that are too many, the oldest first, and reports whether there are more.
+	Trim(ctx context.Context, now time.Time, retention Retention) (more bool, err error)
+	// Close writes nothing more.
+	Close() error
+}
+
+var (
+	// ErrRefused says that a store must not be used: its schema is newer, or it lies where it would break.
+	ErrRefused = errors.New("the history cannot be used")
+	// ErrNeverWritten says that a row can never be written, however often it is tried.
+	ErrNeverWritten = errors.New("the row cannot be written")
+)
+
+// LongestCall is longer than a call may last from when it is sent to the end of its answer.
+const LongestCall = 25 * time.Minute
