@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
 
 	"github.com/caddy-erpsync/caddy-erpsync/gateway/adminapi"
 	"github.com/caddy-erpsync/caddy-erpsync/gateway/report"
@@ -143,6 +144,11 @@ func (s *Service) Start() error {
 // listen takes the socket's server over from an earlier configuration, or begins one.
 func (s *Service) listen() error {
 	_, _, err := operators.LoadOrNew(s.key(), func() (caddy.Destructor, error) {
+		path, _, _ := strings.Cut(s.address.Host, "|")
+		if pid, occupied := adminapi.Occupant(path); occupied {
+			caddy.Log().Named("erpsync.operators").Warn("another process listens at the operators' socket, which is taken from it; unless it is stopping, two gateways run here and may share a port",
+				zap.String("socket", path), zap.Int("pid", pid))
+		}
 		listening, err := s.address.Listen(context.Background(), 0, net.ListenConfig{})
 		if err != nil {
 			return nil, err
