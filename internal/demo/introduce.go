@@ -14,8 +14,9 @@ import (
 func (s *runningSandbox) introduce(out io.Writer, o sandboxOptions) {
 	tove, per := s.User("Cust12345", "tove"), s.User("Cust12345", "per")
 	config, call := s.online(o)
-	administrator, person := tove.UPN, per.UPN
+	administrator, person, visit := tove.UPN, per.UPN, "Sign in at             http://localhost:8080/\n"
 	if o.onsite != "" {
+		visit = ""
 		config, call = s.atOffice(o)
 		administrator, person = tove.Name, per.Name
 	}
@@ -23,11 +24,11 @@ func (s *runningSandbox) introduce(out io.Writer, o sandboxOptions) {
 Sign in as             %s, password %s (administrator)
                        %s, password %s
 Start a gateway        %s
-Call it                %s
+%sCall it                %s
 Change the sandbox     curl %s%s --json '{"switches":{"fault":"401","fault_times":1}}'
 
 Its secrets are in %s and stay over a restart: a running gateway goes on.
-`, s.Base(), o.onsite, administrator, tove.Password, person, per.Password, config, call, s.Base(), sandbox.ControlPath, o.secrets)
+`, s.Base(), o.onsite, administrator, tove.Password, person, per.Password, config, visit, call, s.Base(), sandbox.ControlPath, o.secrets)
 }
 
 const callBody = ` -H 'Content-Type: application/json' -d '` + seedBody + `'`
