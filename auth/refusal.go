@@ -122,7 +122,7 @@ var reasons = map[Reason]reasonInfo{
 	ConnectionNotGranted: {http.StatusForbidden, "The app may not resync this ERP connection in this tenant.", "list the connection under `connections`"},
 	ResyncAllDenied:      {http.StatusForbidden, "The app may not resync everything in this tenant.", "change `resync_all` if it is meant"},
 	ResyncAllUnconfirmed: {http.StatusForbidden, "This would resync everything. Send the header ErpSync-Confirm: all to say that it is meant.", "nothing"},
-	NoSystemToken:        {http.StatusForbidden, "The tenant's administrator has not approved the app for a system user.", "send the tenant's administrator the link in `approve`, or import the token"},
+	NoSystemToken:        {http.StatusForbidden, "The tenant's administrator has not approved the app for a system user.", "send the tenant's administrator the approval link (`approve`), or import the token"},
 	SwapUnavailable:      {http.StatusForbidden, "This SuperOffice cannot turn a session into a token (User/currentToken).", "upgrade SuperOffice, or use `call_as account`"},
 
 	HeaderNotUnderstood:   {http.StatusBadRequest, "Idempotency-Key is one printable text of up to 255 characters, ErpSync-Dry-Run is true or ask, ErpSync-Confirm is all, and each is sent once.", "nothing"},
@@ -142,7 +142,7 @@ var reasons = map[Reason]reasonInfo{
 	StateUnavailable:          {http.StatusServiceUnavailable, "SuperOffice does not tell where the tenant lives. Nothing was sent.", "look at SuperOffice's state service"},
 	HostNotTrusted:            {http.StatusBadGateway, "The tenant is said to live on a host that is not trusted. Nothing was sent.", "report it: the tenant's host is not SuperOffice's"},
 	CredentialUnavailable:     {http.StatusServiceUnavailable, "No credential for the call can be had from SuperOffice now. Nothing was sent.", "look at SuperID"},
-	ConsentRequired:           {http.StatusForbidden, "SuperOffice refuses the app's system user in this tenant. Its administrator has to approve the app again; a custom app gets its consent from SuperOffice's app manager.", "send the tenant's administrator the link in `approve`; for a custom app ask SuperOffice's app manager and look at the Development Tools subscription; if every tenant is refused, check secret and key"},
+	ConsentRequired:           {http.StatusForbidden, "SuperOffice refuses the app's system user in this tenant. Its administrator has to approve the app again; a custom app gets its consent from SuperOffice's app manager.", "send the tenant's administrator the approval link (`approve`); for a custom app ask SuperOffice's app manager and look at the Development Tools subscription; if every tenant is refused, check secret and key"},
 	UpstreamCredentialRefused: {http.StatusBadGateway, "SuperOffice refused the gateway's credential. Nothing was run.", "check secret, key and system token"},
 	UpstreamUnreachable:       {http.StatusBadGateway, "SuperOffice could not be reached. Nothing was sent.", "look at the network (504: timed out)"},
 	UpstreamAnswerRefused:     {http.StatusBadGateway, "SuperOffice answered in a way that is not passed on.", "see the audit line"},

@@ -47,6 +47,16 @@ func runs(t *testing.T, cmd *cobra.Command, args ...string) (stdout, stderr stri
 	return out.String(), errs.String(), err
 }
 
+func TestARevocationOfNothingIsNotAsked(t *testing.T) {
+	t.Parallel()
+	address, _ := answering(t, http.StatusTeapot, nil)
+	for _, args := range [][]string{nil, {"--user", "tove@uno.example"}} {
+		if _, _, err := runs(t, revokeCommand(), append(args, "--address", address)...); err == nil || !strings.HasPrefix(err.Error(), "revoke: name an app (--app)") {
+			t.Errorf("%v: %v", args, err)
+		}
+	}
+}
+
 func TestARevocationOfANameThatNobodyKnowsFailsAndSaysThatItIsWritten(t *testing.T) {
 	t.Parallel()
 	three := 3

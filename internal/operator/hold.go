@@ -144,7 +144,7 @@ func releaseCommand() *cobra.Command {
 				return errors.New("release: everything that is kept as holds can be read; nothing was changed")
 			}
 			if !done.Found {
-				return fmt.Errorf("release: %s is not on hold by itself", command.Printable(done.Target))
+				return fmt.Errorf("release: no hold names %s and nothing else; name the same app, tenant and connection as the hold", command.Printable(done.Target))
 			}
 			return nil
 		},

@@ -54,7 +54,7 @@ func TestAReleaseSaysWhatIsStillOnHold(t *testing.T) {
 	}{
 		"the last":    {report.Released{Target: "everything", Found: true}, "released: everything\nNothing is on hold.\n", ""},
 		"one of two":  {report.Released{Target: "everything", Found: true, Remaining: rest}, "released: everything\non hold: app erp, until it is released\n", ""},
-		"not on hold": {report.Released{Target: "everything", Remaining: rest}, "on hold: app erp", "release: everything is not on hold by itself"},
+		"not on hold": {report.Released{Target: "everything", Remaining: rest}, "on hold: app erp", "release: no hold names everything and nothing else; name the same app, tenant and connection as the hold"},
 	} {
 		address, _ := answering(t, 200, c.answer)
 		out, _, err := runs(t, releaseCommand(), "--all", "--address", address)

@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -35,6 +36,9 @@ func revokeCommand() *cobra.Command {
 					value := flag.Value.String()
 					*into = &value
 				}
+			}
+			if what.App == nil && what.Tenant == nil {
+				return errors.New("revoke: name an app (--app), a tenant (--tenant), or a person of a tenant (--tenant and --user)")
 			}
 			return revoke(cmd, &gateway, what)
 		},
