@@ -21,7 +21,7 @@ func TestNoStageAllocatesMoreThanIsStored(t *testing.T) {
 	measured := make(map[string]int)
 	for _, s := range stages(t) {
 		s.do()
-		measured[s.name] = int(testing.AllocsPerRun(200, s.do))
+		measured[s.name] = leastAllocations(s.do)
 	}
 	if *update {
 		raw, err := json.MarshalIndent(measured, "", "\t")
@@ -55,4 +55,13 @@ func TestNoStageAllocatesMoreThanIsStored(t *testing.T) {
 			t.Errorf("%s is stored and there is no such stage: make allocations", name)
 		}
 	}
+}
+
+// leastAllocations is how often do allocates by itself: what the process does beside it counts in some of the rounds only.
+func leastAllocations(do func()) int {
+	least := testing.AllocsPerRun(50, do)
+	for range 9 {
+		least = min(least, testing.AllocsPerRun(50, do))
+	}
+	return int(least)
 }

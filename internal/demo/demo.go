@@ -76,7 +76,17 @@ func runDemo(ctx context.Context, out io.Writer, once bool) error {
 	return nil
 }
 
-func startGateway(dir, environment string) (string, error) {
+// startGateway returns the gateway's address. Another program can take a free port before Caddy does: then there is another.
+func startGateway(dir, environment string) (site string, err error) {
+	for range 3 {
+		if site, err = loadGateway(dir, environment); err == nil {
+			return site, nil
+		}
+	}
+	return "", err
+}
+
+func loadGateway(dir, environment string) (string, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", err
