@@ -25,6 +25,7 @@ import (
 
 	"github.com/caddy-erpsync/caddy-erpsync/internal/demo"
 	"github.com/caddy-erpsync/caddy-erpsync/sandbox"
+	"github.com/caddy-erpsync/caddy-erpsync/sandbox/sandboxtest"
 )
 
 // gateway is a handler behind a listener of its own, before a sandbox.
@@ -90,7 +91,7 @@ func newSandbox(t testing.TB, options ...sandbox.Option) *sandbox.Sandbox {
 	var so *sandbox.Sandbox
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { so.ServeHTTP(w, r) }))
 	t.Cleanup(server.Close)
-	so, err := sandbox.New(server.URL, options...)
+	so, err := sandbox.New(server.URL, append(options, sandboxtest.Keys())...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +158,7 @@ func newGatewayWhere(t *testing.T, config string, answer func(http.ResponseWrite
 		}
 	}))
 	t.Cleanup(server.Close)
-	so, err := sandbox.New(server.URL)
+	so, err := sandbox.New(server.URL, sandboxtest.Keys())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/caddy-erpsync/caddy-erpsync/sandbox"
+	"github.com/caddy-erpsync/caddy-erpsync/sandbox/sandboxtest"
 )
 
 func TestSuperOfficeIsReachedOverTLSWithTheOperatorsTrustAndNoOther(t *testing.T) {
@@ -17,7 +18,7 @@ func TestSuperOfficeIsReachedOverTLSWithTheOperatorsTrustAndNoOther(t *testing.T
 	var so *sandbox.Sandbox
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { so.ServeHTTP(w, r) }))
 	t.Cleanup(server.Close)
-	so, err := sandbox.New(server.URL)
+	so, err := sandbox.New(server.URL, sandboxtest.Keys())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +62,7 @@ func TestAConnectionIsGivenUpBeforeSuperOfficeClosesIt(t *testing.T) {
 	}
 	server.Start()
 	t.Cleanup(server.Close)
-	so, err := sandbox.New(server.URL)
+	so, err := sandbox.New(server.URL, sandboxtest.Keys())
 	if err != nil {
 		t.Fatal(err)
 	}

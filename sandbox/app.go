@@ -1,7 +1,6 @@
 package sandbox
 
 import (
-	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
@@ -71,7 +70,7 @@ func (s *Sandbox) RotateSecret(app string) string {
 
 // RotateKey gives the app another private key; the old one is void at once, as at SuperOffice.
 func (s *Sandbox) RotateKey(app string) error {
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	key, err := s.newKey()
 	if err != nil {
 		return err
 	}

@@ -25,6 +25,8 @@ type Sandbox struct {
 	// further is how many tenants there are beside the two.
 	further int
 	saved   []byte
+	// newKey makes SuperID's keys and the apps'.
+	newKey func() (*rsa.PrivateKey, error)
 
 	mu       sync.Mutex
 	switches Switches
@@ -60,6 +62,14 @@ func WithTenants(count int) Option { return func(s *Sandbox) { s.further = count
 // WithSwitches sets the switches that the sandbox begins with.
 func WithSwitches(switches Switches) Option { return func(s *Sandbox) { s.switches = switches } }
 
+// WithKeys takes SuperID's keys and the apps' from next, 2048 bits long, instead of making them: that takes most of the time in
+// which a sandbox is made.
+func WithKeys(next func() (*rsa.PrivateKey, error)) Option {
+	return func(s *Sandbox) { s.newKey = next }
+}
+
+func generateKey() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) }
+
 // FurtherTenant returns the id of one of WithTenants' tenants, from 0.
 func FurtherTenant(i int) string { return fmt.Sprintf("Cust%d", 20001+i) }
 
@@ -69,7 +79,7 @@ func FurtherTenant(i int) string { return fmt.Sprintf("Cust%d", 20001+i) }
 // is not, and the tenants Cust12345 and Cust54321.
 func New(base string, options ...Option) (*Sandbox, error) {
 	s := &Sandbox{
-		base: base, now: time.Now, codes: map[string]grant{}, attempts: map[string]attempt{}, tokens: map[string]holder{}, mints: map[string]int{}, byID: map[string]*tenant{},
+		base: base, now: time.Now, newKey: generateKey, codes: map[string]grant{}, attempts: map[string]attempt{}, tokens: map[string]holder{}, mints: map[string]int{}, byID: map[string]*tenant{},
 	}
 	for _, option := range options {
 		option(s)
@@ -80,14 +90,14 @@ func New(base string, options ...Option) (*Sandbox, error) {
 	if s.saved != nil {
 		return s, s.restore(s.saved)
 	}
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	key, err := s.newKey()
 	if err != nil {
 		return nil, err
 	}
 	s.keys = []*rsa.PrivateKey{key}
 	for _, app := range registrations() {
 		app.ClientID, app.ClientSecret = random(16), random(24)
-		if app.Key, err = rsa.GenerateKey(rand.Reader, 2048); err != nil {
+		if app.Key, err = s.newKey(); err != nil {
 			return nil, err
 		}
 		s.apps = append(s.apps, app)

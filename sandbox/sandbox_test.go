@@ -15,6 +15,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/caddy-erpsync/caddy-erpsync/sandbox"
+	"github.com/caddy-erpsync/caddy-erpsync/sandbox/sandboxtest"
 )
 
 // office is a sandbox behind a listener, and a client of it that follows no redirect.
@@ -49,7 +50,7 @@ func newOffice(t *testing.T, options ...sandbox.Option) *office {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { so.ServeHTTP(w, r) }))
 	t.Cleanup(server.Close)
 	clock := &clock{now: time.Now()}
-	so, err := sandbox.New(server.URL, append([]sandbox.Option{sandbox.WithClock(clock.Now)}, options...)...)
+	so, err := sandbox.New(server.URL, append([]sandbox.Option{sandbox.WithClock(clock.Now), sandboxtest.Keys()}, options...)...)
 	if err != nil {
 		t.Fatal(err)
 	}

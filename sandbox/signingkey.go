@@ -21,7 +21,7 @@ import (
 // RotateSigningKey has SuperID sign with another key from now on. The old one stays published
 // if keep is set; otherwise what it signed is void for everybody who asks for the keys again.
 func (s *Sandbox) RotateSigningKey(keep bool) error {
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	key, err := s.newKey()
 	if err != nil {
 		return err
 	}
@@ -84,7 +84,7 @@ func (s *Sandbox) signWith(claims jwt.MapClaims, key *rsa.PrivateKey) string {
 
 // signWrongly signs with a key that is published nowhere; s.mu is held.
 func (s *Sandbox) signWrongly(claims jwt.MapClaims) string {
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	key, err := s.newKey()
 	if err != nil {
 		panic(err) // never with the system's source
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/caddy-erpsync/caddy-erpsync/auth/superid"
 	"github.com/caddy-erpsync/caddy-erpsync/auth/systemuser"
 	"github.com/caddy-erpsync/caddy-erpsync/sandbox"
+	"github.com/caddy-erpsync/caddy-erpsync/sandbox/sandboxtest"
 	"github.com/caddy-erpsync/caddy-erpsync/superoffice"
 )
 
@@ -28,7 +29,7 @@ func newSandbox(t *testing.T) *sandbox.Sandbox {
 	var so *sandbox.Sandbox
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { so.ServeHTTP(w, r) }))
 	t.Cleanup(server.Close)
-	so, err := sandbox.New(server.URL)
+	so, err := sandbox.New(server.URL, sandboxtest.Keys())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,6 +32,7 @@ import (
 	"github.com/caddy-erpsync/caddy-erpsync/internal/demo"
 	"github.com/caddy-erpsync/caddy-erpsync/outcome"
 	"github.com/caddy-erpsync/caddy-erpsync/sandbox"
+	"github.com/caddy-erpsync/caddy-erpsync/sandbox/sandboxtest"
 	"github.com/caddy-erpsync/caddy-erpsync/superoffice"
 )
 
@@ -311,7 +312,7 @@ func NewSandboxBehind(t testing.TB, answer func(http.ResponseWriter, *http.Reque
 		}
 	}))
 	t.Cleanup(server.Close)
-	so, err := sandbox.New(server.URL, options...)
+	so, err := sandbox.New(server.URL, append(options, sandboxtest.Keys())...)
 	if err != nil {
 		t.Fatal(err)
 	}
