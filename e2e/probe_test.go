@@ -60,6 +60,7 @@ func (p *probing) end(t *testing.T) (stdout, stderr string, code int) {
 
 // TestAnOperatorProbesWithAPersonWhoSignsInInABrowser runs the command against the real binary, and an administrator in a real Chromium.
 func TestAnOperatorProbesWithAPersonWhoSignsInInABrowser(t *testing.T) {
+	t.Parallel()
 	needPackages(t)
 	chromium := need(t, "chromium")
 	binary := buildCaddy(t)
@@ -77,11 +78,11 @@ func TestAnOperatorProbesWithAPersonWhoSignsInInABrowser(t *testing.T) {
 			Differs          bool
 		}
 	}
-	if err := json.Unmarshal([]byte(stdout), &report); err != nil || code != 0 || !report.Administrator || len(report.Facts) != 8 {
+	if err := json.Unmarshal([]byte(stdout), &report); err != nil || code != 0 || !report.Administrator || len(report.Facts) != 9 {
 		t.Fatalf("%v, exit code %d: %s %s", err, code, stdout, stderr)
 	}
 	for _, fact := range report.Facts {
-		if want, ok := map[string]string{"pkce": "enforced", "nonce": "present", "system_token": "approval_only"}[fact.Question]; fact.Differs || ok && fact.Answer != want {
+		if want, ok := map[string]string{"pkce": "enforced", "nonce": "present", "system_token": "approval_only", "key_archive": "readable"}[fact.Question]; fact.Differs || ok && fact.Answer != want {
 			t.Errorf("%+v", fact)
 		}
 	}
