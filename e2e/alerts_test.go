@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -20,6 +19,7 @@ import (
 
 	"github.com/caddy-erpsync/caddy-erpsync/internal/demo"
 	"github.com/caddy-erpsync/caddy-erpsync/internal/redistest"
+	"github.com/caddy-erpsync/caddy-erpsync/internal/testport"
 	"github.com/caddy-erpsync/caddy-erpsync/sandbox"
 )
 
@@ -36,14 +36,7 @@ func startPrometheus(t *testing.T, gateway string) *prometheus {
 	}
 	// What has to last for five minutes or an hour lasts for a second here; nothing else is changed.
 	rules = regexp.MustCompile(`(?m)^        for: \d+[mh]$`).ReplaceAll(rules, []byte("        for: 1s"))
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := listener.Addr().String()
-	if err := listener.Close(); err != nil {
-		t.Fatal(err)
-	}
+	address := testport.Address(t)
 	config := fmt.Sprintf("global: {scrape_interval: 1s, evaluation_interval: 1s}\nrule_files: [alerts.yml]\nscrape_configs:\n  - job_name: gateway\n    static_configs: [{targets: [%q]}]\n", strings.TrimPrefix(gateway, "http://"))
 	for name, content := range map[string][]byte{"alerts.yml": rules, "prometheus.yml": []byte(config)} {
 		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
@@ -54,7 +47,7 @@ func startPrometheus(t *testing.T, gateway string) *prometheus {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, stop := context.WithCancel(t.Context())
 	run := exec.CommandContext(ctx, program, "--config.file="+filepath.Join(dir, "prometheus.yml"), "--storage.tsdb.path="+filepath.Join(dir, "data"), //nolint:gosec // what make setup brought
 		"--storage.tsdb.retention.size=64MB", "--web.listen-address="+address)
 	run.Stdout, run.Stderr = log, log
@@ -116,7 +109,7 @@ func (p *prometheus) awaitAlerts(t *testing.T, want ...string) {
 	t.Helper()
 	slices.Sort(want)
 	var got []string
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
 		if got = p.firing(t); slices.Equal(got, want) {
 			t.Logf("firing: %s", strings.Join(got, " "))
 			return
@@ -126,6 +119,7 @@ func (p *prometheus) awaitAlerts(t *testing.T, want ...string) {
 }
 
 func TestARunningPrometheusSeesTheFirstFailureOfEveryKind(t *testing.T) {
+	t.Parallel()
 	prometheusTool(t, "prometheus")
 	s := serveExample(t, buildCaddy(t), "\thandle /metrics {\n\t\tmetrics\n\t}", "\t\tbrowser {\n", "\t\tguard {\n\t\t\trate off\n\t\t}\n\t\tbrowser {\n")
 	p := startPrometheus(t, s.url)
@@ -206,6 +200,7 @@ func TestARunningPrometheusSeesTheFirstFailureOfEveryKind(t *testing.T) {
 
 // A store that answers and takes nothing is down all the time, and not by turns; so is an audit log of which no line is kept.
 func TestARunningPrometheusSeesAStoreThatTakesNothingAndAnAuditLogThatIsLost(t *testing.T) {
+	t.Parallel()
 	prometheusTool(t, "prometheus")
 	store := redistest.Start(t, "--requirepass", "canary-redis-password")
 	c := newClusterOn(t, store.Address, func(example string) string {

@@ -11,6 +11,7 @@ import (
 // TestAnAdministratorApprovesInABrowserAndARestartForgetsNothing has people follow the link in a real Chromium, then the next service
 // call succeeds, and it does after a restart with the memory store too.
 func TestAnAdministratorApprovesInABrowserAndARestartForgetsNothing(t *testing.T) {
+	t.Parallel()
 	needPackages(t)
 	chromium := need(t, "chromium")
 	binary := buildCaddy(t)

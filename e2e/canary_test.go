@@ -20,6 +20,7 @@ import (
 // Caddy's own handlers, over paths that succeed, are refused, fail and end in an error page, and looks for
 // them in everything that was written: logs, access logs, audit, metrics, storage, the adapted configuration, answers.
 func TestNoSecretIsInAnythingThatTheProcessWrites(t *testing.T) {
+	t.Parallel()
 	binary := buildCaddy(t)
 	s := serveExample(t, binary, "\thandle /metrics {\n\t\tmetrics\n\t}\n\thandle /echo {\n\t\trespond \"{http.request.header.*} {http.erpsync.app} {http.erpsync.reason} {header.Authorization}\"\n\t}",
 		"\tgrace_period 16m\n", "\tgrace_period 16m\n\tdebug\n", "\tservers {\n", "\tservers {\n\t\ttrace\n",

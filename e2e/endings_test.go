@@ -20,6 +20,7 @@ import (
 // TestEveryEndingIsAPageThatAPersonCanReadAndGoOnFrom has people walk into each in a real Chromium. ERPSYNC_SHOTS names a folder for
 // pictures of every page, light and dark, wide and narrow.
 func TestEveryEndingIsAPageThatAPersonCanReadAndGoOnFrom(t *testing.T) {
+	t.Parallel()
 	needPackages(t)
 	chromium := need(t, "chromium")
 	so := gatewaytest.NewSandboxBehind(t, func(_ http.ResponseWriter, r *http.Request) bool {

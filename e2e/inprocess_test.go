@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"fmt"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -15,7 +14,9 @@ import (
 
 	_ "github.com/caddy-erpsync/caddy-erpsync"
 	"github.com/caddy-erpsync/caddy-erpsync/internal/demo"
+	"github.com/caddy-erpsync/caddy-erpsync/internal/testport"
 	"github.com/caddy-erpsync/caddy-erpsync/sandbox"
+	"github.com/caddy-erpsync/caddy-erpsync/sandbox/sandboxtest"
 )
 
 // inProcess is Caddy in this process: there is one at a time.
@@ -35,7 +36,7 @@ func newInProcess(t *testing.T) *inProcess {
 	g.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { g.so.ServeHTTP(w, r) }))
 	t.Cleanup(g.server.Close)
 	var err error
-	if g.so, err = sandbox.New(g.server.URL); err != nil {
+	if g.so, err = sandbox.New(g.server.URL, sandboxtest.Keys()); err != nil {
 		t.Fatal(err)
 	}
 	if g.provider, err = demo.NewProvider(); err != nil {
@@ -44,12 +45,7 @@ func newInProcess(t *testing.T) *inProcess {
 	if err := demo.WriteSecrets(g.dir, g.so, g.provider); err != nil {
 		t.Fatal(err)
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	g.site = fmt.Sprintf("http://localhost:%d", listener.Addr().(*net.TCPAddr).Port)
-	listener.Close()
+	g.site = fmt.Sprintf("http://localhost:%d", testport.Take(t))
 	return g
 }
 

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"math/big"
-	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -21,6 +20,7 @@ import (
 
 	"github.com/caddy-erpsync/caddy-erpsync/gateway"
 	"github.com/caddy-erpsync/caddy-erpsync/internal/gatewaytest"
+	"github.com/caddy-erpsync/caddy-erpsync/internal/testport"
 	"github.com/caddy-erpsync/caddy-erpsync/superoffice"
 )
 
@@ -50,12 +50,7 @@ func signingKey(t *testing.T, kid string) map[string]string {
 func newOIDCProvider(t *testing.T, change func(settings map[string]any, app *gateway.AppConfig)) *oidcProvider {
 	t.Helper()
 	needPackages(t)
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := listener.Addr().(*net.TCPAddr).Port
-	listener.Close()
+	port := testport.Take(t)
 	issuer := fmt.Sprintf("http://127.0.0.1:%d", port)
 	environment, err := superoffice.NewEnvironment(issuer)
 	if err != nil {
@@ -211,6 +206,7 @@ func (p *oidcProvider) call(header http.Header) (status int, bearer string) {
 }
 
 func TestACertifiedProviderSignsPeopleInRefreshesAndSignsOut(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct{ pkceOff, rotate bool }{"PKCE": {}, "PKCE off": {pkceOff: true}, "rotation": {rotate: true}} {
 		t.Run(name, func(t *testing.T) {
 			p := newOIDCProvider(t, func(settings map[string]any, app *gateway.AppConfig) {
@@ -257,6 +253,7 @@ func TestACertifiedProviderSignsPeopleInRefreshesAndSignsOut(t *testing.T) {
 }
 
 func TestACertifiedProvidersErrorsEndASessionOnlyWhereTheyAreMeantSo(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		change func(settings map[string]any)
 		status int
@@ -308,6 +305,7 @@ func TestACertifiedProvidersErrorsEndASessionOnlyWhereTheyAreMeantSo(t *testing.
 }
 
 func TestACertifiedProvidersNewKeyIsTakenWithinTenSeconds(t *testing.T) {
+	t.Parallel()
 	p := newOIDCProvider(t, func(map[string]any, *gateway.AppConfig) {})
 	p.person()
 	p.settings["keys"] = []any{signingKey(t, "two")}

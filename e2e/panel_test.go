@@ -11,6 +11,7 @@ import (
 )
 
 func TestAWebPanelSignsInInAPopUpAndCallsWithASessionOfItsOwn(t *testing.T) {
+	t.Parallel()
 	needPackages(t)
 	chromium := need(t, "chromium")
 	pages := t.TempDir()
@@ -79,6 +80,7 @@ func TestAWebPanelSignsInInAPopUpAndCallsWithASessionOfItsOwn(t *testing.T) {
 }
 
 func TestPagesOfOtherSitesCannotUseASignedInPersonsBrowser(t *testing.T) {
+	t.Parallel()
 	needPackages(t)
 	chromium := need(t, "chromium")
 	for _, browser := range []string{"", "\t\t\tframed\n"} {

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	"github.com/caddy-erpsync/caddy-erpsync/internal/demo"
+	"github.com/caddy-erpsync/caddy-erpsync/internal/testport"
 )
 
 const recipes = "../docs/examples/recipes/"
@@ -131,6 +132,7 @@ func TestTheRecipeForASinglePageApp(t *testing.T) {
 }
 
 func TestTheRecipeForHealthChecks(t *testing.T) {
+	t.Parallel()
 	s := cook(t, "health.Caddyfile")
 	g, _ := s.works(t, s.url)
 	for _, path := range []string{"/erpsync/live", "/erpsync/ready"} {
@@ -146,6 +148,7 @@ func TestTheRecipeForHealthChecks(t *testing.T) {
 }
 
 func TestTheRecipeForAPathPrefix(t *testing.T) {
+	t.Parallel()
 	s := cook(t, "prefix.Caddyfile")
 	public := s.url + "/crm"
 	g, _ := s.works(t, public)
@@ -207,12 +210,7 @@ func (s *site) before(t *testing.T, file string, changes func(port, inner string
 	if err != nil {
 		t.Fatal(err)
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := listener.Addr().String()
-	listener.Close()
+	address := testport.Address(t)
 	_, port, _ := net.SplitHostPort(address)
 	config := string(raw)
 	pairs := changes(address, strings.TrimPrefix(s.url, "http://localhost:"))

@@ -105,7 +105,7 @@ func StartSentinel(t testing.TB, name, password string) *Sentinel {
 		t.Fatal(err)
 	}
 	config := filepath.Join(watcher.dir, "sentinel.conf")
-	text := fmt.Sprintf("port %s\nbind 127.0.0.1\nsentinel monitor %s %s %s 1\nsentinel auth-pass %s %s\nsentinel down-after-milliseconds %s 1000\nsentinel failover-timeout %s 5000\n",
+	text := fmt.Sprintf("port %s\nbind 127.0.0.1\nsentinel monitor %s %s %s 1\nsentinel auth-pass %s %s\nsentinel down-after-milliseconds %s 5000\nsentinel failover-timeout %s 5000\n",
 		own, name, host, port, name, password, name, name)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
