@@ -68,3 +68,31 @@ func TestACallIsSentAgainOnlyAfterAnAnswerThatSaysItDidNotRun(t *testing.T) {
 		}
 	}
 }
+
+// sameCredential is a way to call on that has no other credential than the one that was refused.
+type sameCredential struct{ nextCredential }
+
+func (*sameCredential) replace(_ context.Context, rejected auth.Credential, _ bool) (auth.Credential, *auth.Refusal) {
+	return rejected, nil
+}
+
+// reloaded is a secret whose file holds another one now.
+type reloaded struct{ value, now string }
+
+func (r reloaded) Get() auth.Secret    { return auth.NewSecret(r.value) }
+func (r reloaded) Reload() auth.Secret { return auth.NewSecret(r.now) }
+
+func TestACredentialThatWasRefusedIsNotSentAgainUnlessTheAppsSecretIsAnother(t *testing.T) {
+	t.Parallel()
+	for now, again := range map[string]bool{"sent": false, "replaced": true} {
+		g := &Gateway{hosts: new(hosts)}
+		call := &upstreamCall{
+			Decision: &Decision{Admission: &Admission{app: &App{gateway: g, secret: reloaded{"sent", now}}}}, g: g, source: new(sameCredential),
+			with: auth.Credential{Value: auth.NewSecret("first")}, appToken: auth.NewSecret("sent"),
+		}
+		got, refusal := call.amend(t.Context(), &http.Response{StatusCode: http.StatusUnauthorized, Body: http.NoBody})
+		if got != again || (refusal == nil) != again || refusal != nil && refusal.Reason != auth.UpstreamCredentialRefused {
+			t.Errorf("the secret is %s: sent again %t, %v", now, got, refusal)
+		}
+	}
+}
