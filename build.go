@@ -188,7 +188,7 @@ func (b *builder) newPlatform() (gateway.Platform, error) {
 func (b *builder) app(a *App) (config gateway.AppConfig, err error) {
 	config = gateway.AppConfig{
 		Name: a.Name, Agents: a.Agents, ResyncAll: auth.ResyncAll(a.ResyncAll), CallAs: auth.CallAs(a.CallAs),
-		AccountUser: a.AccountUser, TenantsFile: a.TenantsFile, Users: users(a.Users), KeyRequired: a.Idempotency == idempotencyRequired, WithoutPKCE: a.PKCE == pkceOff,
+		AccountUser: a.AccountUser, TenantsFile: a.TenantsFile, Users: users(a.Users), KeyRequired: a.Idempotency == idempotencyRequired, WithoutPKCE: a.PKCE == pkceOff, Lookups: a.Lookups == lookupsOn,
 	}
 	orDefault(&config.CallAs, auth.AsUser)
 	if config.Operations, err = operations(a.Operations); err != nil {

@@ -56,6 +56,7 @@ func init() {
 //			users          administrators|all|<upn...>
 //			resync_all     deny|confirm|allow
 //			idempotency    required
+//			lookups        on
 //			call_as        user|system|account <user> <password>
 //			tenant_status {
 //				upgrade_for  <duration>
@@ -222,6 +223,7 @@ func (a *App) unmarshal(d *caddyfile.Dispenser) error {
 			a.TenantStatus = new(TenantStatus)
 			return options(d, map[string]option{"upgrade_for": duration(d, &a.TenantStatus.UpgradeFor)})
 		}},
+		"lookups": text(d, &a.Lookups, "on"),
 		"call_as": {usage: "user|system|account <user> <password>", once: true, read: func() error {
 			if !d.Args(&a.CallAs) {
 				return errUsage

@@ -39,6 +39,9 @@ type App struct {
 	Idempotency string `json:"idempotency,omitempty"`
 	// Take SuperOffice's notices of tenants for the app. Online only; needs a client id. Absent: none is taken.
 	TenantStatus *TenantStatus `json:"tenant_status,omitempty"`
+	// on: callers may look up which internal key belongs to an ERP number, a CRM record or a company's name, at the
+	// endpoint lookup. Default: they may not.
+	Lookups string `json:"lookups,omitempty"`
 	// As whom to call on: user (default), system, or account (onsite).
 	CallAs string `json:"call_as,omitempty"`
 	// With call_as account: user name and password.

@@ -74,6 +74,7 @@ var mistakes = map[string]mistake{
 	"a connection that is no number": {app: "connections x", says: `app a: connections "x": want a connection's number, or crm`},
 	"resync_all misspelled":          {app: "resync_all maybe", says: `app a: resync_all "maybe": want deny, confirm or allow`},
 	"idempotency with a duration":    {app: "idempotency 48h", says: `app a: idempotency "48h": want required; how long answers are kept is an option of guard`},
+	"lookups with a word":            {app: "lookups yes", says: `app a: lookups "yes": want on, or leave it out`},
 	"users admins":                   {app: "users admins", says: `app a: users: "admins" is neither administrators nor all, a UPN (tove@example.com) or associate:<id>; did you mean administrators?`},
 	"users everybody":                {app: "users everybody", says: `app a: users: "everybody" is neither administrators nor all, a UPN (tove@example.com) or associate:<id>`},
 	"users all and one":              {app: "users all tove@uno.example", says: "app a: users: all stands alone, without further names"},

@@ -339,6 +339,22 @@ func apiCases() map[string]apiCase {
 		}),
 		"SuperOffice's own error": switched(403, "", func(s *sandbox.Switches) { s.Fault = "403" }),
 
+		"look-ups": in(func(_ *testing.T, g *fixture) []apiCall {
+			lookup := func(example string, status int, reason auth.Reason) apiCall {
+				return apiCall{operation: "lookup", example: example, header: g.service(), status: status, reason: reason}
+			}
+			several := lookup("", 400, auth.BodyNotUnderstood)
+			several.body, several.undescribed = `{"connection":612,"key":386,"erp":"100386"}`, true
+			return []apiCall{lookup("company", 200, ""), lookup("erpNumber", 200, ""), lookup("name", 200, ""), several}
+		}, "resync_all confirm", "resync_all confirm\n\t\tlookups on"),
+		"no look-ups": in(func(t *testing.T, g *fixture) []apiCall {
+			return []apiCall{{operation: "lookup", example: "company", header: g.service(), status: 403, reason: auth.LookupNotGranted}}
+		}, "app portal {", "app portal {\n\t\tlookups on"),
+		"look-ups that fail": in(func(_ *testing.T, g *fixture) []apiCall {
+			g.so.Switch(func(s *sandbox.Switches) { s.KeyArchives = "403" })
+			return []apiCall{{operation: "lookup", example: "company", header: g.service(), status: 502, reason: auth.LookupFailed}}
+		}, "resync_all confirm", "resync_all confirm\n\t\tlookups on"),
+
 		"no agent":      in(one(func(g *fixture) apiCall { return g.serviceCall(403, auth.AgentNotGranted) }), "agents ErpSync\n\t\toperations ForceResync ForceResyncBatchTask GetEngineStatus\n\t\ttenants", "tenants"),
 		"no operation":  in(one(func(g *fixture) apiCall { return g.serviceCall(403, auth.OperationNotGranted) }), "operations ForceResync ForceResyncBatchTask GetEngineStatus\n\t\ttenants", "operations GetEngineStatus\n\t\ttenants"),
 		"no connection": in(one(func(g *fixture) apiCall { return g.serviceCall(403, auth.ConnectionNotGranted) }), "resync_all confirm", "connections 613"),

@@ -128,6 +128,9 @@ func (a *App) validate(h *Handler) error {
 	if a.Idempotency != "" && a.Idempotency != idempotencyRequired {
 		return fmt.Errorf("idempotency %q: want required; how long answers are kept is an option of guard", a.Idempotency)
 	}
+	if a.Lookups != "" && a.Lookups != lookupsOn {
+		return fmt.Errorf("lookups %q: want on, or leave it out", a.Lookups)
+	}
 	for _, t := range a.Tenants {
 		if err := t.validate(); err != nil {
 			return fmt.Errorf("tenant %s: %w", t.Name, err)
@@ -187,6 +190,9 @@ const pkceOff = "off"
 
 // idempotencyRequired is the word for an app whose calls need an Idempotency-Key.
 const idempotencyRequired = "required"
+
+// lookupsOn is the word for an app whose callers may look up internal keys.
+const lookupsOn = "on"
 
 const (
 	everybody      = "all"

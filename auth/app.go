@@ -133,6 +133,8 @@ type App struct {
 	CallAs      CallAs
 	// KeyRequired refuses calls that resynchronise and have no Idempotency-Key.
 	KeyRequired bool
+	// Lookups lets callers ask which internal key belongs to an ERP number or a CRM record.
+	Lookups bool
 
 	// Tenant tells what the app may do in a tenant; false: nothing.
 	Tenant func(superoffice.Tenant) (TenantGrant, bool)
@@ -159,15 +161,66 @@ type Request struct {
 // the operation, the tenant and the person. It returns nil to let the call go on. The grant has the
 // system token that the call needs; ctx bounds how long that is looked for.
 func (a *App) AuthoriseCall(ctx context.Context, p Principal, req Request) (TenantGrant, *Refusal) {
-	if req.PathTenant != superoffice.Onsite && req.PathTenant != p.Tenant {
-		return TenantGrant{}, Refuse(TenantMismatch, fmt.Errorf("the path names %s, the credential %s", req.PathTenant, p.Tenant))
+	if refusal := tenantMismatch(p, req.PathTenant); refusal != nil {
+		return TenantGrant{}, refusal
 	}
-	if !slices.ContainsFunc(a.Agents, func(agent string) bool { return strings.EqualFold(agent, superoffice.Agent) }) {
-		return TenantGrant{}, Refuse(AgentNotGranted, fmt.Errorf("agents of app %s does not list %s", a.Name, superoffice.Agent))
+	if refusal := a.agentGranted(); refusal != nil {
+		return TenantGrant{}, refusal
 	}
 	if req.Operation == superoffice.UnknownOperation || !slices.Contains(a.Operations, req.Operation) {
 		return TenantGrant{}, Refuse(OperationNotGranted, fmt.Errorf("operations of app %s does not list it", a.Name))
 	}
+	return a.authoriseIn(ctx, p)
+}
+
+// AuthoriseLookup decides whether a caller may ask which internal key belongs to what. pathTenant is the tenant that the
+// request names, Onsite for none. The grant is as AuthoriseCall's.
+func (a *App) AuthoriseLookup(ctx context.Context, p Principal, pathTenant superoffice.Tenant) (TenantGrant, *Refusal) {
+	if refusal := tenantMismatch(p, pathTenant); refusal != nil {
+		return TenantGrant{}, refusal
+	}
+	if !a.Lookups {
+		return TenantGrant{}, Refuse(LookupNotGranted, fmt.Errorf("app %s has no lookups on", a.Name))
+	}
+	return a.AuthoriseOperatorsLookup(ctx, p)
+}
+
+// AuthoriseOperatorsLookup is AuthoriseLookup for an operator, whom the app's lookups do not concern.
+func (a *App) AuthoriseOperatorsLookup(ctx context.Context, p Principal) (TenantGrant, *Refusal) {
+	if refusal := a.agentGranted(); refusal != nil {
+		return TenantGrant{}, refusal
+	}
+	return a.authoriseIn(ctx, p)
+}
+
+// AuthoriseConnection decides whether a connection may be resynchronised from, and what belongs to it looked up.
+func (a *App) AuthoriseConnection(grant TenantGrant, connection int32) *Refusal {
+	connections := a.Connections
+	if grant.Connections != nil {
+		connections = grant.Connections
+	}
+	if !connections.Admits(connection) {
+		return Refuse(ConnectionNotGranted, fmt.Errorf("connections of app %s or of the tenant does not list %s", a.Name, connectionText(connection)))
+	}
+	return nil
+}
+
+func tenantMismatch(p Principal, pathTenant superoffice.Tenant) *Refusal {
+	if pathTenant == superoffice.Onsite || pathTenant == p.Tenant {
+		return nil
+	}
+	return Refuse(TenantMismatch, fmt.Errorf("the path names %s, the credential %s", pathTenant, p.Tenant))
+}
+
+func (a *App) agentGranted() *Refusal {
+	if !slices.ContainsFunc(a.Agents, func(agent string) bool { return strings.EqualFold(agent, superoffice.Agent) }) {
+		return Refuse(AgentNotGranted, fmt.Errorf("agents of app %s does not list %s", a.Name, superoffice.Agent))
+	}
+	return nil
+}
+
+// authoriseIn decides whether a principal may use the app in its tenant.
+func (a *App) authoriseIn(ctx context.Context, p Principal) (TenantGrant, *Refusal) {
 	grant, ok := a.Tenant(p.Tenant)
 	switch {
 	case !ok:
@@ -199,15 +252,12 @@ func (a *App) AuthoriseArguments(grant TenantGrant, req Request) *Refusal {
 	if a.KeyRequired && !req.Keyed {
 		return Refuse(IdempotencyKeyMissing, fmt.Errorf("app %s has idempotency required", a.Name))
 	}
-	connections, resyncAll := a.Connections, a.ResyncAll
-	if grant.Connections != nil {
-		connections = grant.Connections
+	if refusal := a.AuthoriseConnection(grant, req.Arguments.Connection); refusal != nil {
+		return refusal
 	}
+	resyncAll := a.ResyncAll
 	if grant.ResyncAll != "" {
 		resyncAll = grant.ResyncAll
-	}
-	if !connections.Admits(req.Arguments.Connection) {
-		return Refuse(ConnectionNotGranted, fmt.Errorf("connections of app %s or of the tenant does not list %s", a.Name, connectionText(req.Arguments.Connection)))
 	}
 	if !req.Arguments.Everything {
 		return nil

@@ -49,6 +49,7 @@ const (
 	ResyncAllUnconfirmed Reason = "resync_all_unconfirmed"
 	NoSystemToken        Reason = "no_system_token"
 	SwapUnavailable      Reason = "swap_unavailable"
+	LookupNotGranted     Reason = "lookup_not_granted"
 )
 
 // What makes a call safe to press.
@@ -77,6 +78,7 @@ const (
 	UpstreamCredentialRefused Reason = "upstream_credential_refused"
 	UpstreamUnreachable       Reason = "upstream_unreachable"
 	UpstreamAnswerRefused     Reason = "upstream_answer_refused"
+	LookupFailed              Reason = "lookup_failed"
 	OutcomeUnknown            Reason = "outcome_unknown"
 	Internal                  Reason = "internal"
 	Draining                  Reason = "draining"
@@ -124,6 +126,7 @@ var reasons = map[Reason]reasonInfo{
 	ResyncAllUnconfirmed: {http.StatusForbidden, "This would resync everything. Send the header ErpSync-Confirm: all to say that it is meant.", "nothing"},
 	NoSystemToken:        {http.StatusForbidden, "The tenant's administrator has not approved the app for a system user.", "send the tenant's administrator the approval link (`approve`), or import the token"},
 	SwapUnavailable:      {http.StatusForbidden, "This SuperOffice cannot turn a session into a token (User/currentToken).", "upgrade SuperOffice, or use `call_as account`"},
+	LookupNotGranted:     {http.StatusForbidden, "The app may not look up internal keys.", "`lookups on` for the app, if its callers may know which records have which ERP numbers"},
 
 	HeaderNotUnderstood:   {http.StatusBadRequest, "Idempotency-Key is one printable text of up to 255 characters, ErpSync-Dry-Run is true or ask, ErpSync-Confirm is all, and each is sent once.", "nothing"},
 	IdempotencyKeyMissing: {http.StatusBadRequest, "Calls of this app need an Idempotency-Key: one for each call that is meant, the same for every attempt at it. Nothing was sent.", "take `idempotency required` out if callers cannot send one"},
@@ -146,6 +149,7 @@ var reasons = map[Reason]reasonInfo{
 	UpstreamCredentialRefused: {http.StatusBadGateway, "SuperOffice refused the gateway's credential. Nothing was run.", "check secret, key and system token"},
 	UpstreamUnreachable:       {http.StatusBadGateway, "SuperOffice could not be reached. Nothing was sent.", "look at the network (504: timed out)"},
 	UpstreamAnswerRefused:     {http.StatusBadGateway, "SuperOffice answered in a way that is not passed on.", "see the audit line"},
+	LookupFailed:              {http.StatusBadGateway, "SuperOffice did not answer the look-up, or in a way that cannot be trusted. This does not say that nothing was found.", "see `cause` in the audit line; `caddy erpsync probe` (question `key_archive`) says how the archives answer; look at the rights of whom the gateway calls as"},
 	OutcomeUnknown:            {http.StatusFailedDependency, "The call was sent and no whole answer came: it may have run, or run still. Look before you repeat it.", "look in SuperOffice"},
 	Draining:                  {http.StatusServiceUnavailable, "This gateway is stopping. Another serves you.", "nothing"},
 	Internal:                  {http.StatusInternalServerError, "The gateway failed. Nothing more is known here; the operator's log says why.", "report it with the log"},

@@ -38,7 +38,7 @@ func (g *Gateway) newApp(config *AppConfig, client *http.Client, keys *idp.KeySe
 	a := &App{
 		App: auth.App{
 			Name: config.Name, Agents: config.Agents, Operations: config.Operations, Connections: config.Connections,
-			Users: config.Users, ResyncAll: config.ResyncAll, CallAs: config.CallAs, KeyRequired: config.KeyRequired,
+			Users: config.Users, ResyncAll: config.ResyncAll, CallAs: config.CallAs, KeyRequired: config.KeyRequired, Lookups: config.Lookups,
 		},
 		ClientID: config.ClientID, notices: config.TenantStatus, gateway: g, secret: config.ClientSecret, user: config.AccountUser, password: config.AccountPassword,
 	}

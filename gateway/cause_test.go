@@ -259,6 +259,7 @@ var refusedCases = map[string]refusedCase{
 	"everything":              {auth.ResyncAllDenied, "resync_all is deny", []gatewaytest.Option{erp(func(a *gateway.AppConfig) { a.ResyncAll = "" })}, call(resyncAll)},
 	"everything, unconfirmed": {auth.ResyncAllUnconfirmed, "resync_all is confirm and ErpSync-Confirm: all was not sent", nil, call(resyncAll)},
 	"no system token":         {auth.NoSystemToken, "app erp has no system token of Cust12345", []gatewaytest.Option{gatewaytest.Approvals()}, call(gatewaytest.SeedBody)},
+	"a look-up":               {auth.LookupNotGranted, "app erp has no lookups on", []gatewaytest.Option{gatewaytest.Configure(func(c *gateway.Config) { c.Apps[0].Lookups = true })}, lookUp(`{"connection":612,"key":386}`)},
 	"no swap":                 {auth.SwapUnavailable, "no User/currentToken", []gatewaytest.Option{webClient, answering("/currentToken", 404)}, webSession},
 
 	"no key":                 {auth.IdempotencyKeyMissing, "app erp has idempotency required", []gatewaytest.Option{erp(func(a *gateway.AppConfig) { a.KeyRequired = true })}, call(gatewaytest.SeedBody)},
@@ -298,9 +299,17 @@ var refusedCases = map[string]refusedCase{
 	"nobody there":               {auth.UpstreamUnreachable, "refused by the test", []gatewaytest.Option{unreachable(errors.New("refused by the test"))}, call(gatewaytest.SeedBody)},
 	"nobody there in time":       {auth.UpstreamUnreachable, "deadline", []gatewaytest.Option{unreachable(context.DeadlineExceeded)}, call(gatewaytest.SeedBody)},
 	"a redirect":                 {auth.UpstreamAnswerRefused, "302", nil, answered(sandbox.Answer{Status: 302}, call(gatewaytest.SeedBody))},
+	"a look-up's answer":         {auth.LookupFailed, "the archive answered HTTP 403", []gatewaytest.Option{erp(lookups), answering("/archive/", 403)}, lookUp(`{"connection":612,"key":386}`)},
 	"no answer":                  {auth.OutcomeUnknown, "EOF", nil, answered(sandbox.Answer{Abort: true}, call(gatewaytest.SeedBody))},
 	"no answer, and once more":   {auth.OutcomeUnknown, "its end is not known", nil, answered(sandbox.Answer{Abort: true}, then(call(gatewaytest.SeedBody, "Idempotency-Key", "a"), call(gatewaytest.SeedBody, "Idempotency-Key", "a")))},
 	"a process that is stopping": {auth.Draining, "stopping", []gatewaytest.Option{gatewaytest.On(func(p *gateway.Platform) { p.Draining = func() bool { return true } })}, plain("/erpsync/ready")},
+}
+
+func lookups(a *gateway.AppConfig) { a.Lookups = true }
+
+// lookUp sends a look-up as the service.
+func lookUp(body string) func(*gatewaytest.Fixture) gatewaytest.Answer {
+	return ask(http.MethodPost, "/erpsync/lookup", body)
 }
 
 func bearerOf(token string) http.Header { return http.Header{"Authorization": {"Bearer " + token}} }
@@ -388,7 +397,7 @@ func TestEveryRefusalLeavesItsCauseInTheAuditLine(t *testing.T) {
 func lineOf(f *gatewaytest.Fixture, got gatewaytest.Answer) map[string]any {
 	for _, entry := range f.Logs.All() {
 		fields := entry.ContextMap()
-		if (entry.Message == "erpsync call" || entry.Message == "erpsync endpoint refused") && fields["request_id"] == got.Header.Get("ErpSync-Request-Id") {
+		if (entry.Message == "erpsync call" || entry.Message == "erpsync endpoint refused" || entry.Message == "erpsync lookup") && fields["request_id"] == got.Header.Get("ErpSync-Request-Id") {
 			return fields
 		}
 	}

@@ -74,6 +74,8 @@ type AppConfig struct {
 	WithoutPKCE bool
 	// KeyRequired refuses calls that resynchronise and have no Idempotency-Key.
 	KeyRequired bool
+	// Lookups lets the app's callers look up internal keys.
+	Lookups bool
 
 	// TenantStatus takes SuperOffice's notices of tenants for the app; nil: it takes none.
 	TenantStatus *TenantStatusConfig

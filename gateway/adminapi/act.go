@@ -26,7 +26,9 @@ type act struct {
 	User                     string
 	Tenants                  []string // whose system tokens were kept or handed out
 	Sessions                 *int     // that were ended
-	Connection               *int32   // of a hold
+	Connection               *int32   // of a hold or a look-up
+	Question                 string   // of a look-up
+	Found                    *int     // matches of a look-up
 	All                      bool     // a hold of everything
 	Reason, For              string   // of a hold
 	Unreadable               bool     // a release of what could not be read
@@ -53,6 +55,12 @@ func (a *act) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	}
 	if a.Connection != nil {
 		enc.AddInt32("connection", *a.Connection)
+	}
+	if a.Question != "" {
+		enc.AddString("question", a.Question)
+	}
+	if a.Found != nil {
+		enc.AddInt("found", *a.Found)
 	}
 	if a.All {
 		enc.AddBool("all", true)

@@ -39,6 +39,7 @@ type Route struct {
 //
 //	GET  /erpsync/status?tenant=           how the tenants are, as far as this gateway knows
 //	POST /erpsync/check                    {"app", "tenant"}: try out whether the app can do its work there
+//	POST /erpsync/find                     {"app", "tenant", "connection", "erp" | "key" | "contact" | "person" | "project" | "name"}: which internal key belongs to what
 //	POST /erpsync/probe                    {"app", "tenant"}: begin to find out what SuperOffice does where nothing is documented
 //	GET  /erpsync/probe/result?id=         how that probe is
 //	GET  /erpsync/tenants?app=             the tenants, and where their system tokens are from
@@ -64,6 +65,12 @@ func (a API) Routes() []Route {
 		{Method: http.MethodPost, Path: report.CheckPath, act: "check", serve: ordered(func(ctx context.Context, q report.CheckRequest, done *act) (report.Check, error) {
 			done.App, done.Environment, done.Tenant = q.App, q.Environment, q.Tenant
 			return a.Sites.Check(ctx, q)
+		})},
+		{Method: http.MethodPost, Path: report.FindPath, act: "find", serve: ordered(func(ctx context.Context, q report.FindRequest, done *act) (report.Found, error) {
+			done.App, done.Environment, done.Tenant = q.App, q.Environment, q.Tenant
+			found, err := a.Sites.Find(ctx, q)
+			done.find(q, found, err)
+			return found, err
 		})},
 		{Method: http.MethodPost, Path: report.ProbePath, act: "probe", serve: ordered(func(_ context.Context, q report.ProbeRequest, done *act) (report.Probe, error) {
 			done.App, done.Environment, done.Tenant = q.App, q.Environment, q.Tenant
@@ -181,6 +188,19 @@ func readBody(r *http.Request, into any) error {
 		return errors.New("something follows the closing brace")
 	}
 	return nil
+}
+
+// find notes what kind of question was asked, and how many matches were found. What was searched for may name a person.
+func (a *act) find(q report.FindRequest, found report.Found, err error) {
+	lookup, _ := q.Lookup()
+	a.Question = string(lookup.Question)
+	if q.Connection > 0 {
+		a.Connection = &q.Connection
+	}
+	if err == nil {
+		n := len(found.Matches)
+		a.Found = &n
+	}
 }
 
 // hold notes which calls a hold is about.

@@ -107,6 +107,9 @@ func New(g *gateway.Gateway, config Config) *Pages {
 	if g.TakesNotices() {
 		p.endpoints[tenantStatusPath] = endpoint{post: p.tenantStatus}
 	}
+	if g.TakesLookups() {
+		p.endpoints["/lookup"] = endpoint{post: p.lookup}
+	}
 	p.endpoints["/live"] = endpoint{get: live, head: live}
 	p.endpoints["/ready"] = endpoint{get: p.ready, head: p.ready}
 	return p
@@ -163,6 +166,12 @@ func (p *Pages) audit(r *http.Request, visit gateway.Visit, refusal *auth.Refusa
 func (p *Pages) isEndpoint(below string) bool {
 	_, known := p.endpoints[below]
 	return known
+}
+
+// lookup answers a caller who asks which internal key belongs to what. The core proves the caller and leaves the audit line.
+func (p *Pages) lookup(w http.ResponseWriter, r *http.Request, visit gateway.Visit) *auth.Refusal {
+	p.gateway.ServeLookup(w, r, visit)
+	return nil
 }
 
 // base returns the path before every endpoint as people see it.

@@ -223,7 +223,7 @@ func judgeAgent(_ *running, seen *observations, _ superid.Assumptions, f *Fact) 
 
 func judgeKeyArchive(_ *running, seen *observations, _ superid.Assumptions, f *Fact) {
 	f.Assumes = "it reads ErpExternalKey and ErpInternalKey, heeds filter and order"
-	const change = "do without caddy erpsync find, whose answers are errors here"
+	const change = "take lookups out of the app, and do without caddy erpsync find: their answers are errors here"
 	switch k := seen.keys; {
 	case !k.asked:
 		f.Found = "not asked: the WebAPI did not take the token, or gave no answer"

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/caddy-erpsync/caddy-erpsync/auth"
+	"github.com/caddy-erpsync/caddy-erpsync/gateway"
 	"github.com/caddy-erpsync/caddy-erpsync/gateway/probe"
 	"github.com/caddy-erpsync/caddy-erpsync/outcome"
 )
@@ -21,6 +22,7 @@ const (
 	ReleasePath = "/erpsync/release"
 	ProbePath   = "/erpsync/probe"
 	ProbedPath  = "/erpsync/probe/result"
+	FindPath    = "/erpsync/find"
 )
 
 // Status is what a gateway knows of its apps' tenants, without asking anybody.
@@ -169,6 +171,18 @@ type Step struct {
 	// Remedy is what to do where the step failed.
 	Remedy string `json:"remedy,omitempty"`
 }
+
+// FindRequest looks up which internal key belongs to what, for an app in a tenant ("" onsite). Environment is needed only
+// where the app stands in several.
+type FindRequest struct {
+	App         string `json:"app"`
+	Tenant      string `json:"tenant,omitempty"`
+	Environment string `json:"environment,omitempty"`
+	gateway.LookupRequest
+}
+
+// Found is what was found.
+type Found = gateway.Found
 
 // ProbeRequest asks for a probe of an app in a tenant. Environment is needed only where the app stands in several.
 type ProbeRequest struct {

@@ -30,17 +30,12 @@ func (s *Sites) Check(ctx context.Context, request CheckRequest) (Check, error) 
 	if err != nil {
 		return Check{}, err
 	}
-	tenant := superoffice.Onsite
-	if app.site.Online() {
-		var ok bool
-		if request.Tenant == "" {
-			return Check{}, fmt.Errorf("in which tenant? name one, such as caddy erpsync check %s Cust12345, or write --all", app.Name)
-		}
-		if tenant, ok = superoffice.ParseTenant(request.Tenant); !ok {
-			return Check{}, errTenantForm(request.Tenant)
-		}
-	} else if request.Tenant != "" {
-		return Check{}, errors.New("tenant: an onsite installation has none")
+	if app.site.Online() && request.Tenant == "" {
+		return Check{}, fmt.Errorf("in which tenant? name one, such as caddy erpsync check %s Cust12345, or write --all", app.Name)
+	}
+	tenant, err := app.tenantOf(request.Tenant)
+	if err != nil {
+		return Check{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()

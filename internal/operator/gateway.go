@@ -25,6 +25,7 @@ func init() {
 	command.Add(statusCommand)
 	command.Add(checkCommand)
 	command.Add(probeCommand)
+	command.Add(findCommand)
 	command.Add(tenantsCommand)
 	command.Add(revokeCommand)
 	command.Add(forgetCommand)
