@@ -398,7 +398,7 @@ func TestAPushThatIsNotSuperOfficesIsRefusedAndSaidAndAsksNobody(t *testing.T) {
 		"another change":           {sandbox.Push{TokenChange: "Resume"}, "", auth.CredentialInvalid, 401, "the token says resume, the body suspend"},
 		"another app's":            {sandbox.Push{App: "erp"}, "", auth.CredentialInvalid, 401, "tenant_status"},
 		"a tenant without the app": {sandbox.Push{Tenant: "Cust54321"}, "", auth.TenantNotGranted, 403, "granted in Cust54321"},
-		"10 MB":                    {sandbox.Push{Padding: 10 << 20}, "", auth.BodyTooLarge, 413, "longer than a push may be, 65536 bytes"},
+		"a long one":               {sandbox.Push{Padding: 100_000}, "", auth.BodyTooLarge, 413, "longer than a push may be, 65536 bytes"},
 	} {
 		f.SO.Switch(func(s *sandbox.Switches) { s.PushKey = c.key })
 		c.push.Change = "Suspend"
@@ -426,6 +426,17 @@ func TestAPushThatIsNotSuperOfficesIsRefusedAndSaidAndAsksNobody(t *testing.T) {
 	most := 2 + int32(time.Since(begun)/(10*time.Second)) // once, and once more in ten seconds
 	if asked.Load() != 0 || keys.Load() > most || len(f.State().Holds.Notices()) != 0 {
 		t.Errorf("asked %d times, keys %d times; kept %v", asked.Load(), keys.Load(), f.State().Holds.Notices())
+	}
+}
+
+// The gateway may close the connection before the sender has written it all and reads the answer.
+func TestAPushOfTenMegabytesIsNotRead(t *testing.T) {
+	t.Parallel()
+	f := gatewaytest.New(t, noticed())
+	_, _ = f.SO.Push(t.Context(), sandbox.Push{URL: f.Site + "/erpsync/tenant-status", Tenant: "Cust12345", Change: "Suspend", Padding: 10 << 20})
+	gatewaytest.WaitFor(t, func() bool { return len(f.Logs.FilterMessage("erpsync endpoint refused").All()) == 1 })
+	if line := f.Logs.FilterMessage("erpsync endpoint refused").All()[0].ContextMap(); line["reason"] != "body_too_large" || onHold(f) {
+		t.Errorf("%v", line)
 	}
 }
 

@@ -14,9 +14,6 @@ import (
 // tenantStatusPath is where SuperOffice sends its notices of tenants, below the prefix.
 const tenantStatusPath = "/tenant-status"
 
-// TenantStatusPath returns the path of an app's State Change URL.
-func TenantStatusPath(prefix string) string { return prefix + tenantStatusPath }
-
 // tenantStatus takes a tenant status push. Whoever sends it has proved nothing: until its signature is verified, nothing is asked
 // of anybody but SuperID's keys.
 func (p *Pages) tenantStatus(w http.ResponseWriter, r *http.Request, visit gateway.Visit) *auth.Refusal {
