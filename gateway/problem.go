@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"math"
@@ -99,7 +100,7 @@ func (g *Gateway) challenges(invalid bool) (all []string) {
 
 // writeProblem writes a refusal as an RFC 9457 problem document.
 func (g *Gateway) writeProblem(w http.ResponseWriter, requestID string, refusal *auth.Refusal) {
-	body, err := json.Marshal(struct {
+	body, err := marshal(struct {
 		Type     string `json:"type"`
 		Title    string `json:"title"`
 		Status   int    `json:"status"`
@@ -127,9 +128,23 @@ func (g *Gateway) writeProblem(w http.ResponseWriter, requestID string, refusal 
 	_, _ = w.Write(body)
 }
 
+// marshal returns a value as JSON in which an address can be copied as it stands. json.Marshal writes & as \u0026, for the sake of
+// pages that JSON is put into; few answers hold one.
+func marshal(value any) ([]byte, error) {
+	body, err := json.Marshal(value)
+	if err != nil || !bytes.Contains(body, []byte(`\u0026`)) {
+		return body, err
+	}
+	var plain bytes.Buffer
+	encoder := json.NewEncoder(&plain)
+	encoder.SetEscapeHTML(false)
+	err = encoder.Encode(value)
+	return bytes.TrimSuffix(plain.Bytes(), []byte("\n")), err
+}
+
 // WriteJSON writes a value of the gateway's own as the answer.
 func WriteJSON(w http.ResponseWriter, value any) *auth.Refusal {
-	body, err := json.Marshal(value)
+	body, err := marshal(value)
 	if err != nil {
 		return auth.Refuse(auth.Internal, err)
 	}

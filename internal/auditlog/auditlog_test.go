@@ -212,11 +212,22 @@ func TestATableNamesWhatHappened(t *testing.T) {
 	}
 }
 
+func TestThatNothingMatchesIsSaid(t *testing.T) {
+	t.Parallel()
+	dir := folder(t)
+	for args, want := range map[string]bool{"--request none": true, "--tenant Cust99": true, "--until 2020-01-01 --json": true, "--acts": true, "--wide": false, "--summary --tenant Cust99": false} {
+		_, errs, err := outcomes(t, append(strings.Fields(args), dir)...)
+		if err != nil || strings.Contains(errs, "Nothing matches: ") != want {
+			t.Errorf("%s: %q %v", args, errs, err)
+		}
+	}
+}
+
 func TestWhatCannotBeReadIsSaid(t *testing.T) {
 	t.Parallel()
 	dir := folder(t)
 	for args, want := range map[string]string{
-		"--outcome fine " + dir:       "want some of",
+		"--outcome fine " + dir:       "want some of ok, info, warning",
 		"--decision maybe " + dir:     "want allowed, refused",
 		"--since yesterday " + dir:    "is no time",
 		filepath.Join(dir, "missing"): "no such file",

@@ -114,7 +114,8 @@ type report struct {
 	out    *bufio.Writer
 	errs   io.Writer
 
-	unsure int // calls that may have touched a wanted key
+	matched int // lines that were wanted
+	unsure  int // calls that may have touched a wanted key
 }
 
 func (r *report) run(files *Files) error {
@@ -140,6 +141,9 @@ func (r *report) run(files *Files) error {
 		yes, unsure := r.filter.matches(l)
 		if unsure {
 			r.unsure++
+		}
+		if yes {
+			r.matched++
 		}
 		switch {
 		case !yes:
@@ -218,6 +222,7 @@ func (r *report) unended(open map[string]*Line) (wanted []*Line) {
 			r.unsure++
 		}
 		if yes {
+			r.matched++
 			wanted = append(wanted, l)
 		}
 	}
@@ -229,6 +234,9 @@ func (r *report) unended(open map[string]*Line) (wanted []*Line) {
 func (r *report) remarks(files *Files) {
 	if files.Foreign > 0 && files.Found > 0 {
 		fmt.Fprintf(r.errs, "%s no audit lines and were passed over.\n", are(files.Foreign))
+	}
+	if r.matched == 0 && files.Found > 0 && !r.counts {
+		fmt.Fprintf(r.errs, "Nothing matches: %d audit lines were read.\n", files.Found)
 	}
 	if r.unsure > 0 {
 		fmt.Fprintf(r.errs, "%d more calls may have touched the key: their lines name the first hundred keys alone.\n", r.unsure)
@@ -245,7 +253,7 @@ func nothingRead(files *Files) error {
 	case files.Foreign == 0:
 		return errors.New("no audit line was read: no whole line is in what was named")
 	}
-	return fmt.Errorf("no audit line was read: %s none. Name the file to which the logger http.handlers.erpsync.audit writes, in the format json or console", are(files.Foreign))
+	return fmt.Errorf("no audit line was read: %s something else. Name the file to which the logger http.handlers.erpsync.audit writes, in the format json or console", are(files.Foreign))
 }
 
 func are(n int) string {

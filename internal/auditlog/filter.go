@@ -72,7 +72,11 @@ func (f *Filter) matches(l *Line) (yes, unsure bool) {
 func (f *Filter) validate() error {
 	for _, class := range f.Classes {
 		if !slices.Contains(outcome.Classes(), outcome.Class(strings.ToLower(class))) {
-			return fmt.Errorf("--outcome %s: want some of %v", class, outcome.Classes())
+			var known []string
+			for _, c := range outcome.Classes() {
+				known = append(known, string(c))
+			}
+			return fmt.Errorf("--outcome %s: want some of %s", class, strings.Join(known, ", "))
 		}
 	}
 	for _, decision := range f.Decisions {

@@ -72,7 +72,10 @@ func (l *Line) asked() string {
 	case l.ResyncAll:
 		text += ", everything"
 	case l.ConnectionID != nil:
-		text += fmt.Sprintf(", connection %d, %d keys", *l.ConnectionID, l.Keys.Count)
+		text += fmt.Sprintf(", connection %d, %d key", *l.ConnectionID, l.Keys.Count)
+		if l.Keys.Count != 1 {
+			text += "s"
+		}
 	}
 	return strings.TrimSpace(text)
 }

@@ -106,7 +106,7 @@ func TestWhatLooksLikeALineAndIsNoneIsPassedOver(t *testing.T) {
 		if err := os.WriteFile(file, []byte(text+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if out, _, err := outcomes(t, "--json", file); err == nil || out != "" || !strings.Contains(err.Error(), "no audit line was read: 1 line is none") {
+		if out, _, err := outcomes(t, "--json", file); err == nil || out != "" || !strings.Contains(err.Error(), "no audit line was read: 1 line is something else") {
 			t.Errorf("%s: %v %s", name, err, out)
 		}
 	}
@@ -117,7 +117,7 @@ func TestReadingNoAuditLineIsAnErrorThatSaysWhy(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                                   "no audit line was read: what was named is empty",
 		"\n\n":                               "no whole line is in what was named",
-		"{\"msg\":\"handled request\"}\nx\n": "2 lines are none. Name the file to which the logger http.handlers.erpsync.audit writes",
+		"{\"msg\":\"handled request\"}\nx\n": "2 lines are something else. Name the file to which the logger http.handlers.erpsync.audit writes",
 	} {
 		file := filepath.Join(t.TempDir(), "x.log")
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
