@@ -271,7 +271,7 @@ func (g *fixture) signIn(name string) (*http.Client, string) {
 	return client, xsrf
 }
 
-// sent gives the agent calls that reached SuperOffice.
+// sent returns the agent calls that reached SuperOffice.
 func (g *fixture) sent() (calls []sandbox.Recorded) {
 	for _, r := range g.so.Requests() {
 		if strings.Contains(strings.ToLower(r.URI), "/agents/") {
@@ -281,7 +281,7 @@ func (g *fixture) sent() (calls []sandbox.Recorded) {
 	return calls
 }
 
-// outcome gives the fields of the newest audit line.
+// outcome returns the fields of the newest audit line.
 func (g *fixture) outcome() map[string]any {
 	g.t.Helper()
 	lines := g.logs.FilterMessage("erpsync call").All()

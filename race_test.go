@@ -2,5 +2,5 @@
 
 package erpsync
 
-// underRace tells that the race detector is at work, which allocates too.
+// underRace reports whether the race detector is at work, which allocates too.
 const underRace = true

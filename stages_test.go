@@ -183,7 +183,7 @@ func answerInPlace(r *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-// serving gives a function that serves one request with what Caddy's server puts into its context. Request and
+// serving returns a function that serves one request with what Caddy's server puts into its context. Request and
 // writer are made once: what they take is not the handler's.
 func serving(t testing.TB, h *Handler, header http.Header, path string, status int) func() {
 	t.Helper()

@@ -92,7 +92,7 @@ type Connections struct {
 	IDs []int32
 }
 
-// Admits tells whether calls through the connection may be made; one that is not positive is the CRM.
+// Admits reports whether calls through the connection may be made; one that is not positive is the CRM.
 func (c *Connections) Admits(connection int32) bool {
 	switch {
 	case c == nil:
@@ -136,11 +136,11 @@ type App struct {
 	// Lookups lets callers ask which internal key belongs to an ERP number or a CRM record.
 	Lookups bool
 
-	// Tenant tells what the app may do in a tenant; false: nothing.
+	// Tenant returns what the app may do in a tenant; false: nothing.
 	Tenant func(superoffice.Tenant) (TenantGrant, bool)
 	// Lists reports whether the app is granted a tenant by its name, rather than as any.
 	Lists func(superoffice.Tenant) bool
-	// SystemToken gives the system token for AsSystem: one that an approval brought, or else the
+	// SystemToken returns the system token for AsSystem: one that an approval brought, or else the
 	// configured one, which may be zero. nil: the configured one.
 	SystemToken func(ctx context.Context, tenant superoffice.Tenant, configured Secret) (Secret, *Refusal)
 }
@@ -151,7 +151,7 @@ type Request struct {
 	// PathTenant is the tenant that the path names, Onsite for none.
 	PathTenant superoffice.Tenant
 	Arguments  superoffice.Arguments
-	// Confirmed tells that the caller sent the header that confirms a resync of everything.
+	// Confirmed reports whether the caller sent the header that confirms a resync of everything.
 	Confirmed bool
 	// Keyed reports that the caller sent an Idempotency-Key.
 	Keyed bool

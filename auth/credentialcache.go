@@ -60,7 +60,7 @@ func NewCredentialCache(now func() time.Time) *CredentialCache {
 // Key names a credential: a tuple of parts, each of which may hold anything.
 func Key(parts ...string) string { return digest(parts...) }
 
-// Get gives the credential kept under key, minting it if there is none that is
+// Get returns the credential kept under key, minting it if there is none that is
 // valid. It waits for a mint no longer than ctx; the mint itself goes on.
 func (k *CredentialCache) Get(ctx context.Context, key string, mint Mint) (Credential, *Refusal) {
 	for {

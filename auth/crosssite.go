@@ -46,13 +46,13 @@ func (o Origins) Own(r *http.Request) string {
 	return OwnOrigin(r)
 }
 
-// Lists tells whether the origin was listed; the gateway's own is not.
+// Lists reports whether the origin was listed; the gateway's own is not.
 func (o Origins) Lists(origin string) bool { return slices.Contains(o.listed, origin) }
 
-// Any tells whether at least one origin was listed.
+// Any reports whether at least one origin was listed.
 func (o Origins) Any() bool { return len(o.listed) > 0 }
 
-// Admits tells whether a request that a browser may have sent with credentials of its
+// Admits reports whether a request that a browser may have sent with credentials of its
 // own accord (cookies, Basic) comes from a page that may call. Fetch metadata and
 // Origin have to agree; a client that sends neither is no browser of today and
 // is left to the XSRF token.
@@ -118,7 +118,7 @@ func withoutDefaultPort(scheme, host string) string {
 	return strings.TrimSuffix(host, map[string]string{"https": ":443", "http": ":80"}[scheme])
 }
 
-// Loopback tells that a host name, or an address without brackets, is this machine's own.
+// Loopback reports whether a host name, or an address without brackets, is this machine's own.
 func Loopback(host string) bool {
 	return host == "localhost" || strings.HasSuffix(host, ".localhost") || host == "::1" || strings.HasPrefix(host, "127.") && net.ParseIP(host) != nil
 }

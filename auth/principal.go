@@ -34,9 +34,9 @@ type Principal struct {
 	ID string
 	// AssociateID is the person's id in the tenant, 0 for a service.
 	AssociateID int
-	// Administrator tells that the person administers the tenant.
+	// Administrator reports whether the person administers the tenant.
 	Administrator bool
 }
 
-// Person tells that the principal is somebody in SuperOffice rather than a service.
+// Person reports whether the principal is somebody in SuperOffice rather than a service.
 func (p Principal) Person() bool { return p.Scheme != JWT }

@@ -15,10 +15,10 @@ type Secret struct{ value string }
 // NewSecret wraps a value.
 func NewSecret(value string) Secret { return Secret{value} }
 
-// Reveal gives the value itself, for the wire or for sealing.
+// Reveal returns the value itself, for the wire or for sealing.
 func (s Secret) Reveal() string { return s.value }
 
-// IsZero tells that there is no value.
+// IsZero reports whether there is no value.
 func (s Secret) IsZero() bool { return s.value == "" }
 
 // Equal compares in a time that depends on neither value. A zero Secret equals nothing.
@@ -37,7 +37,7 @@ func (s Secret) String() string {
 // GoString, MarshalText and MarshalJSON keep the value out of %#v, encoders and dumps.
 func (s Secret) GoString() string { return s.String() }
 
-// MarshalText gives the placeholder.
+// MarshalText returns the placeholder.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // SecretSource is a secret that can be replaced while the gateway runs. While the new

@@ -209,7 +209,7 @@ func OpenTenantsFile(path string) (*TenantsFile, error) {
 	return f, nil
 }
 
-// Tenant gives a tenant's grant as the file has it now.
+// Tenant returns a tenant's grant as the file has it now.
 func (f *TenantsFile) Tenant(t superoffice.Tenant) (TenantGrant, bool) {
 	grant, ok := (*f.current.Load())[t]
 	return grant, ok

@@ -62,7 +62,7 @@ func measureMemory(r *room) (s section, err error) {
 	return s, nil
 }
 
-// resident gives what each call makes the process have more at its peak, garbage among it, in bytes.
+// resident returns what each call makes the process have more at its peak, garbage among it, in bytes.
 func (r *room) resident(who caller, b burden) (float64, error) {
 	gateway, err := r.warm(who)
 	if err != nil {
@@ -83,7 +83,7 @@ func (r *room) resident(who caller, b burden) (float64, error) {
 	return float64(peak-before) / callsAtOnce, err
 }
 
-// live gives what each call keeps of heap and stacks at the worst of many collections, in bytes.
+// live returns what each call keeps of heap and stacks at the worst of many collections, in bytes.
 func (r *room) live(who caller, b burden) (float64, error) {
 	gateway, err := r.warm(who)
 	if err != nil {

@@ -91,7 +91,7 @@ func writeSections(path, machine string, sections []section) error {
 	return os.WriteFile(filepath.Clean(path), []byte(page), 0o644) //nolint:gosec // a page of the documentation
 }
 
-// machineLine tells what the figures were measured on, and of what.
+// machineLine returns what the figures were measured on, and of what.
 func machineLine(ctx context.Context) string {
 	model, cores := "an unknown CPU", runtime.NumCPU()
 	if raw, err := os.ReadFile("/proc/cpuinfo"); err == nil {

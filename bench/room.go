@@ -114,7 +114,7 @@ func (r *room) close() {
 	_ = os.RemoveAll(r.dir)
 }
 
-// name gives a name for files that nothing else has.
+// name returns a name for files that nothing else has.
 func (r *room) name(of string) string {
 	r.made++
 	return fmt.Sprintf("%s-%d", of, r.made)

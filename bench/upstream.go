@@ -144,7 +144,7 @@ func bomb() []byte {
 	return append(prefix, bytes.Repeat(packed.Bytes()[empty:], 10<<10)...)
 }
 
-// mint gives a system user's ticket.
+// mint returns a system user's ticket.
 func (u *upstream) mint(w http.ResponseWriter, r *http.Request) {
 	var in struct{ SignedSystemToken, ApplicationToken, ContextIdentifier string }
 	if json.NewDecoder(r.Body).Decode(&in) != nil || in.SignedSystemToken == "" || in.ApplicationToken == "" {

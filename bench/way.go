@@ -82,7 +82,7 @@ func (r *room) measureWays(ways []way) (rounds, []way, error) {
 	return all, ways, nil
 }
 
-// wants tells whether -only lets ways of this kind be.
+// wants reports whether -only lets ways of this kind be.
 func (r *room) wants(kind string) bool {
 	return len(r.only) == 0 || slices.ContainsFunc(r.only, func(o string) bool { return strings.Contains(o, kind) })
 }

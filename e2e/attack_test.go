@@ -80,7 +80,7 @@ http://{address}, http://localhost, http://evil.example {
 	return f
 }
 
-// take gives what has arrived upstream since it was asked last.
+// take returns what has arrived upstream since it was asked last.
 func (f *front) take() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -131,7 +131,7 @@ func request(method, target, extra, body string) string {
 
 var parameters = regexp.MustCompile(`;[^/]*|\([a-zA-Z]\([^)]*\)\)/?`)
 
-// couldBeErpSync tells whether any server could read a target as a call of the
+// couldBeErpSync reports whether any server could read a target as a call of the
 // agent: decoded as often as one likes, with whatever normalising one has seen.
 func couldBeErpSync(target string) bool {
 	_, target, _ = strings.Cut(target, " ")

@@ -332,7 +332,7 @@ func (s *site) request(ctx context.Context, t *testing.T, body string) *http.Req
 	return req
 }
 
-// secrets gives what must stand nowhere.
+// secrets returns what must stand nowhere.
 func (s *site) secrets(t *testing.T) (secrets []string) {
 	t.Helper()
 	for _, name := range []string{"portal.client_secret", "erp.client_secret", "erp.private_key"} {

@@ -18,7 +18,7 @@ import (
 	"github.com/caddy-erpsync/caddy-erpsync/sandbox"
 )
 
-// runbook gives the commands under a heading of docs/operations.md, a text for each block.
+// runbook returns the commands under a heading of docs/operations.md, a text for each block.
 func runbook(t *testing.T, heading string) (blocks []string) {
 	t.Helper()
 	raw, err := os.ReadFile("../docs/operations.md")

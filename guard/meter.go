@@ -85,7 +85,7 @@ func (m *Meter) awaitPlace(ctx context.Context, until time.Time, l Limits, app, 
 	return leave, full
 }
 
-// InFlight tells how many calls of the app are in flight in the tenant.
+// InFlight returns how many calls of the app are in flight in the tenant.
 func (m *Meter) InFlight(app, tenant string) int {
 	m.mu.Lock()
 	defer m.mu.Unlock()

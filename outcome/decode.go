@@ -150,7 +150,7 @@ func (e *exact) Read(p []byte) (int, error) {
 
 var bom = []byte("\xef\xbb\xbf")
 
-// utf8 gives the text as UTF-8 without a byte order mark. A mark outweighs the
+// utf8 returns the text as UTF-8 without a byte order mark. A mark outweighs the
 // charset that the head names, as it does for browsers.
 func (f format) utf8(from io.Reader) (io.Reader, error) {
 	var head [3]byte
@@ -175,7 +175,7 @@ func (f format) utf8(from io.Reader) (io.Reader, error) {
 	return charset.NewDecoder().Reader(from), nil
 }
 
-// utf8Charset tells that the text is UTF-8 unless a byte order mark says otherwise.
+// utf8Charset is that of a text in UTF-8, unless a byte order mark says otherwise.
 func (f format) utf8Charset() bool {
 	switch strings.ToLower(f.charset) {
 	case "", "utf-8", "utf8", "us-ascii":

@@ -123,7 +123,7 @@ func (l *Ledger) Forget(gone func(app, tenant string) bool) {
 	maps.DeleteFunc(l.entries, func(m member, _ *standing) bool { return gone(m.app, m.tenant) })
 }
 
-// Forgive drops a refusal that was told before then, and tells whether there was one.
+// Forgive drops a refusal that was told before then, and reports whether there was one.
 func (l *Ledger) Forgive(app, tenant string, then time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -162,7 +162,7 @@ func (l *Ledger) Tenants(app string) (tenants []string) {
 	return tenants
 }
 
-// TenantHealth gives what is known of the app in the tenant; the zero TenantHealth where nothing is.
+// TenantHealth returns what is known of the app in the tenant; the zero TenantHealth where nothing is.
 func (l *Ledger) TenantHealth(app, tenant string) TenantHealth {
 	l.mu.Lock()
 	defer l.mu.Unlock()

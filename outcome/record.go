@@ -33,7 +33,7 @@ type Record struct {
 	// Proved reports that the caller proved itself, DryRun that it asked for a dry run, whether or not it got that far.
 	Proved, DryRun bool
 
-	// Granted tells that the call was to be made; whatever kept it from it is a failure of the tenant's.
+	// Granted reports whether the call was to be made; whatever kept it from it is a failure of the tenant's.
 	Granted  bool
 	Decision string // allowed, refused, replayed, dry_run or preflight
 	Reason   string
@@ -67,7 +67,7 @@ type Record struct {
 	// Unwritten is why the last audit line could not be written; nil: it was.
 	Unwritten error
 
-	// Widened tells that the caller's $select was widened by what the outcome is told from.
+	// Widened reports whether the caller's $select was widened by what the outcome is told from.
 	Widened bool
 	Privacy Privacy
 }

@@ -26,7 +26,7 @@ type Tap struct {
 	stream    *stream
 }
 
-// NewTap begins to observe an answer with this head. masked tells that the
+// NewTap begins to observe an answer with this head. masked reports whether the
 // $select that was sent nulls what the outcome is told from.
 func NewTap(op superoffice.Operation, status int, header http.Header, masked bool) *Tap {
 	return &Tap{operation: op, status: status, format: formatOf(header), masked: masked}
@@ -48,7 +48,7 @@ func (t *Tap) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Outcome tells what the answer said, once, after the last Write. end is nil
+// Outcome returns what the answer said, once, after the last Write. end is nil
 // when it arrived whole.
 func (t *Tap) Outcome(end error) Outcome {
 	var r reading

@@ -153,7 +153,7 @@ func (s *Sandbox) serveArchiveAs(w http.ResponseWriter, r *http.Request, a archi
 	serveArchive(w, r, a)
 }
 
-// backwards gives rows from the last to the first.
+// backwards returns rows from the last to the first.
 func backwards(rows func([]string) iter.Seq[row]) func([]string) iter.Seq[row] {
 	return func(entities []string) iter.Seq[row] {
 		all := slices.Collect(rows(entities))

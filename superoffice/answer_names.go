@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// names tells properties that stand twice. A reader without regard to case
+// names finds properties that occur twice. A reader without regard to case
 // takes isOk for IsOk, so both together are one property twice.
 type names uint16
 

@@ -10,7 +10,7 @@ import (
 // Decoders are used again: a new one takes more memory than most bodies and answers have.
 var decoders = sync.Pool{New: func() any { return new(jsontext.Decoder) }}
 
-// takeDecoder gives a decoder of what from holds, to be given back.
+// takeDecoder returns a decoder of what from holds, to be given back.
 func takeDecoder(from io.Reader, options ...jsontext.Options) *jsontext.Decoder {
 	decoder := decoders.Get().(*jsontext.Decoder)
 	decoder.Reset(from, options...)

@@ -64,13 +64,13 @@ func (e Environment) Name() string { return e.name }
 // which is the issuer of its id tokens too.
 func (e Environment) Base() string { return e.base }
 
-// IsZero tells that no environment was chosen, as onsite.
+// IsZero reports whether no environment was chosen, as onsite.
 func (e Environment) IsZero() bool { return e.base == "" }
 
-// Trusts tells whether api may be the WebAPI of tenant: https on port 443 under
+// Trusts returns an error unless api may be the WebAPI of tenant: https on port 443 under
 // the environment's own domain (or an origin that was listed for a custom base
-// URL), with exactly the path /{tenant}/api. It returns that URL without a trailing slash, or an
-// error that names what is wrong with it.
+// URL), with exactly the path /{tenant}/api. It returns that URL without a trailing slash;
+// the error names what is wrong with it.
 func (e Environment) Trusts(api string, tenant Tenant) (string, error) {
 	u, err := url.Parse(strings.TrimSuffix(api, "/"))
 	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || u.Opaque != "" {

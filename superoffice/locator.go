@@ -31,20 +31,20 @@ const (
 	maxStateAnswer = 64 << 10
 )
 
-// ErrStateUnavailable tells that the state service gave no usable answer and
+// ErrStateUnavailable means that the state service gave no usable answer and
 // that nothing is known from before.
 var ErrStateUnavailable = errors.New("the tenant state service gave no answer")
 
-// ErrTenantUnknown tells that SuperOffice knows no such tenant in this environment.
+// ErrTenantUnknown means that SuperOffice knows no such tenant in this environment.
 var ErrTenantUnknown = errors.New("no such tenant in this environment")
 
-// HostNotTrustedError tells that a tenant's API is said to live where the
+// HostNotTrustedError means that a tenant's API is said to live where the
 // gateway must not send anything.
 type HostNotTrustedError struct{ cause error }
 
 func (e *HostNotTrustedError) Error() string { return "host not trusted: " + e.cause.Error() }
 
-// NotRunningError tells that a tenant is stopped, suspended or in maintenance.
+// NotRunningError means that a tenant is stopped, suspended or in maintenance.
 type NotRunningError struct{ State string }
 
 func (e *NotRunningError) Error() string { return "the tenant's state is " + e.State }
@@ -83,7 +83,7 @@ func NewLocator(env Environment, client *http.Client, now func() time.Time) *Loc
 	return &Locator{env: env, client: client, now: now, known: bounded.NewMap[Tenant, *located](maxKnown)}
 }
 
-// Locate gives the tenant's WebAPI, for example https://sod3.superoffice.com/Cust12345/api.
+// Locate returns the tenant's WebAPI, for example https://sod3.superoffice.com/Cust12345/api.
 // Errors: *NotRunningError, *HostNotTrustedError, ErrTenantUnknown, ErrStateUnavailable or the context's.
 func (l *Locator) Locate(ctx context.Context, tenant Tenant) (api string, err error) {
 	last := l.last(tenant)
@@ -122,7 +122,7 @@ type Location struct {
 
 func (l *located) location() Location { return Location{l.api, l.state, l.err, l.stale} }
 
-// Known gives what is known of a tenant without asking; false: nothing is.
+// Known returns what is known of a tenant without asking; false: nothing is.
 func (l *Locator) Known(tenant Tenant) (Location, bool) {
 	last := l.last(tenant)
 	if last == nil {

@@ -91,7 +91,7 @@ func Operations() []Operation {
 	return all
 }
 
-// String gives the operation's name as the vendor writes it, "unknown" for the zero Operation.
+// String returns the operation's name as the vendor writes it, "unknown" for the zero Operation.
 func (op Operation) String() string {
 	if op >= operationCount {
 		op = UnknownOperation
@@ -99,14 +99,14 @@ func (op Operation) String() string {
 	return operations[op].name
 }
 
-// Arguments tells what the operation's body consists of.
+// Arguments returns what the operation's body consists of.
 func (op Operation) Arguments() ArgumentKind { return operations[op].arguments }
 
-// Answer tells what a 2xx answer to the operation holds.
+// Answer returns what a 2xx answer to the operation holds.
 func (op Operation) Answer() AnswerKind { return operations[op].answer }
 
-// Everything tells that the operation always resynchronises everything.
+// Everything reports whether the operation always resynchronises everything.
 func (op Operation) Everything() bool { return operations[op].everything }
 
-// Resyncs tells that the operation moves data between CRM and ERP.
+// Resyncs reports whether the operation moves data between CRM and ERP.
 func (op Operation) Resyncs() bool { return op != UnknownOperation && !operations[op].reads }

@@ -2,7 +2,7 @@ package superoffice
 
 import "strings"
 
-// Verdict tells what a request's path is to the gateway.
+// Verdict says what a request's path is to the gateway.
 type Verdict uint8
 
 const (

@@ -6,7 +6,7 @@ import "errors"
 type Answer struct {
 	PluginResponse
 	Fault Fault
-	// Null tells that the answer is null, which SuperOffice documents for a failed call.
+	// Null reports whether the answer is null, which SuperOffice documents for a failed call.
 	Null bool
 }
 
@@ -21,7 +21,7 @@ type PluginResponse struct {
 	Added           int
 	Updated         int
 	Deleted         int
-	// Present tells that a property of a PluginResponse stands in the answer, null or not.
+	// Present reports whether a property of a PluginResponse stands in the answer, null or not.
 	Present bool
 }
 
@@ -34,19 +34,19 @@ type Fault struct {
 }
 
 var (
-	// ErrNotAnAnswer tells that a body is neither a PluginResponse, an error body nor null.
+	// ErrNotAnAnswer means that a body is neither a PluginResponse, an error body nor null.
 	ErrNotAnAnswer = errors.New("neither a PluginResponse nor an error body")
 
-	// ErrTwice tells that a body holds one property twice, so that two readers can read it differently.
+	// ErrTwice means that a body holds one property twice, so that two readers can read it differently.
 	ErrTwice = errors.New("a property stands in the answer twice")
 
-	// ErrTooDeep tells that a body is nested deeper than any answer is.
+	// ErrTooDeep means that a body is nested deeper than any answer is.
 	ErrTooDeep = errors.New("the answer is nested too deep")
 
-	// ErrTooLong tells that a single text in a body is longer than any answer's.
+	// ErrTooLong means that a single text in a body is longer than any answer's.
 	ErrTooLong = errors.New("a text in the answer is too long")
 
-	// ErrDocumentType tells that an XML body defines a document type, which no answer does.
+	// ErrDocumentType means that an XML body defines a document type, which no answer does.
 	ErrDocumentType = errors.New("the answer defines a document type")
 )
 
@@ -81,7 +81,7 @@ var answerNames = []string{
 	errorType, errorMessage, message, messageDetail, errorFlag, errorSource,
 }
 
-// text gives where a property that is a text is kept; nil for every other property.
+// text returns where a property that is a text is kept; nil for every other property.
 func (a *Answer) text(name string) **string {
 	switch name {
 	case status:
@@ -96,7 +96,7 @@ func (a *Answer) text(name string) **string {
 	return nil
 }
 
-// faultText gives where a text of an error body is kept; nil for every other property.
+// faultText returns where a text of an error body is kept; nil for every other property.
 func (a *Answer) faultText(name string) *string {
 	switch name {
 	case errorType:
@@ -109,7 +109,7 @@ func (a *Answer) faultText(name string) *string {
 	return nil
 }
 
-// count gives where the records of a list in Changes are counted.
+// count returns where the records of a list in Changes are counted.
 func (a *Answer) count(list string) *int {
 	switch list {
 	case "AddedRecords":
@@ -122,7 +122,7 @@ func (a *Answer) count(list string) *int {
 	return nil
 }
 
-// understood tells whether an answer that was read to its end says anything.
+// understood reports whether an answer that was read to its end says anything.
 func (a *Answer) understood() error {
 	if !a.Null && !a.Present && !a.Fault.Present {
 		return ErrNotAnAnswer

@@ -94,7 +94,7 @@ func notFieldCharacter(r rune) bool {
 // outcomeFields are what an answer's outcome is told from.
 var outcomeFields = []string{"IsOk", "Status", "ErrorCode"}
 
-// Hides tells whether the selection nulls a field that the outcome is told from.
+// Hides reports whether the selection nulls a field that the outcome is told from.
 func (s Select) Hides() bool {
 	return len(s.fields) > 0 && slices.ContainsFunc(outcomeFields, func(f string) bool { return !s.has(f) })
 }

@@ -35,7 +35,7 @@ func mayNameAgent(path string) bool {
 	return false
 }
 
-// namesAgent tells whether some reading of the path has the segments "agents"
+// namesAgent reports whether some reading of the path has the segments "agents"
 // and "erpsync" one after the other.
 func namesAgent(path string) bool {
 	for range maxDecodings {
@@ -196,7 +196,7 @@ func decodePercent(s string) (string, bool) {
 	return b.String(), changed
 }
 
-// decodeOverlong gives ASCII characters that were written as two or three bytes
+// decodeOverlong returns ASCII characters that were written as two or three bytes
 // of UTF-8 their one-byte form back; old decoders accept such sequences.
 func decodeOverlong(s string) string {
 	if strings.IndexFunc(s, func(r rune) bool { return r == utf8.RuneError }) < 0 {

@@ -38,7 +38,7 @@ type Config struct {
 	Sentinel string
 	// Cluster says that Addresses are of nodes of a Cluster.
 	Cluster bool
-	// Credentials gives user name (may be empty) and password (empty: none). It is asked for each new connection.
+	// Credentials returns user name (may be empty) and password (empty: none). It is asked for each new connection.
 	Credentials func() (user, password string)
 	// SentinelPassword is for the Sentinels themselves.
 	SentinelPassword func() string

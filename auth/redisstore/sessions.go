@@ -311,7 +311,7 @@ func (s Sessions) countStep(ctx context.Context, cursor uint64, pattern string, 
 // globEscaper takes the meaning from what a pattern of Redis's SCAN gives one.
 var globEscaper = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`, `^`, `\^`, `-`, `\-`)
 
-// Marks tells of revocations as session.Store says.
+// Marks returns when scopes were revoked, as session.Store says.
 func (s Sessions) Marks(ctx context.Context, scopes iter.Seq[session.Place]) (string, error) {
 	asked, cancel, err := s.question(ctx)
 	if err != nil {

@@ -32,7 +32,7 @@ func (s Session) form() []byte {
 	return out
 }
 
-// readForm takes what form wrote, and tells whether it is that.
+// readForm takes what form wrote, and reports whether it is that.
 func (s *Session) readForm(raw []byte) bool {
 	if len(raw) == 0 || raw[0] != formNumber && raw[0] != firstForm {
 		return false

@@ -29,7 +29,7 @@ const (
 	macSize   = 16
 )
 
-// ErrInvalid tells that a cookie or a sealed value was not made by any of the keys.
+// ErrInvalid means that a cookie or a sealed value was not made by any of the keys.
 var ErrInvalid = errors.New("not made by any of the keys")
 
 // ErrNotFound is the cause of a refusal where a valid cookie leads to no session.
@@ -69,7 +69,7 @@ func NewKeys(secrets ...[]byte) (*Keys, error) {
 	return keys, nil
 }
 
-// derive gives 32 bytes that belong to one purpose and one tuple of parts.
+// derive returns 32 bytes that belong to one purpose and one tuple of parts.
 func derive(secret []byte, purpose string, parts ...string) []byte {
 	key, err := hkdf.Key(sha256.New, secret, nil, string(tuple(nil, purpose, parts...)), 32)
 	if err != nil {
@@ -127,7 +127,7 @@ func (k *Keys) Open(purpose string, parts []string, sealed string) ([]byte, erro
 	return nil, ErrInvalid
 }
 
-// Newest tells whether Seal made the value with the first key of the ring.
+// Newest reports whether Seal made the value with the first key of the ring.
 func (k *Keys) Newest(sealed string) bool {
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(sealed)
 	return err == nil && len(raw) >= keyIDSize && string(raw[:keyIDSize]) == string(k.ring[0].id[:])
@@ -191,7 +191,7 @@ func (k *Keys) Parse(cookie string) (Token, error) {
 // Place is where the session's record is kept. It does not lead back to the token.
 func (t Token) Place() [sha256.Size]byte { return sha256.Sum256(t.bits[:]) }
 
-// derive gives 32 bytes that belong to one purpose of the session's and one tuple of
+// derive returns 32 bytes that belong to one purpose of the session's and one tuple of
 // parts: the one-step key derivation of NIST SP 800-56C with SHA-256. The bits are uniform, so that
 // nothing has to be extracted from them first, as HKDF does.
 func (t Token) derive(purpose string, parts ...string) [sha256.Size]byte {
@@ -243,7 +243,7 @@ func tenantScope(tenant string) Place {
 	return sha256.Sum256(tuple(nil, "erpsync tenant", tenant))
 }
 
-// personScopes gives the person's scope under each key of the ring, the sealing
+// personScopes returns the person's scope under each key of the ring, the sealing
 // one first: a store does not tell whose sessions it keeps.
 func (k *Keys) personScopes(tenant, upn string) []Place {
 	scopes := make([]Place, len(k.ring))

@@ -256,7 +256,7 @@ func (m *Memory) Revoke(_ context.Context, scope Place, keep time.Duration) erro
 	return nil
 }
 
-// Marks tells of revocations as Store says.
+// Marks returns when scopes were revoked, as Store says.
 func (m *Memory) Marks(_ context.Context, scopes iter.Seq[Place]) (string, error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()

@@ -11,7 +11,7 @@ type pool[T any] struct {
 	used   uint32 // numbers that were ever given out
 }
 
-// take gives the number of a value that nobody uses.
+// take returns the number of a value that nobody uses.
 func (p *pool[T]) take() uint32 {
 	if last := len(p.free) - 1; last >= 0 {
 		n := p.free[last]
@@ -25,7 +25,7 @@ func (p *pool[T]) take() uint32 {
 	return p.used - 1
 }
 
-// at gives the value of a number that take gave.
+// at returns the value of a number that take gave.
 func (p *pool[T]) at(n uint32) *T { return &p.blocks[n/block][n%block] }
 
 // give takes a number back; the value is as new when it is taken again.
@@ -62,7 +62,7 @@ func (t *texts) keep(raw []byte) text {
 	}
 }
 
-// read gives a copy of the text.
+// read returns a copy of the text.
 func (t *texts) read(kept text) []byte {
 	out := make([]byte, 0, kept.size)
 	for n := kept.first; ; {

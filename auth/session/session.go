@@ -116,7 +116,7 @@ type Store interface {
 	Count(ctx context.Context, scope Place) (int, error)
 	// CountPerson returns how many records with that Scopes.Person are alive. It looks at the person's own alone.
 	CountPerson(ctx context.Context, person Place) (int, error)
-	// Marks tells when the scopes were revoked last, in a text that is another after each revocation, and after
+	// Marks returns when the scopes were revoked last, as a text that is another after each revocation, and after
 	// the store has lost what it knew. The scopes are not asked for where nothing at all was revoked.
 	Marks(ctx context.Context, scopes iter.Seq[Place]) (string, error)
 }

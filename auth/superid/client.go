@@ -108,7 +108,7 @@ func (c *Client) AuthorizeURL(s SignIn) string {
 	return c.oauth(s.RedirectURI, s.Tenant).AuthCodeURL(s.State, options...)
 }
 
-// ErrOtherTenant tells that somebody signed in at another tenant than was asked for.
+// ErrOtherTenant means that somebody signed in at another tenant than was asked for.
 var ErrOtherTenant = errors.New("signed in at another tenant")
 
 // CheckIssuer returns an error if the answer to a redirect address names another issuer than SuperID (RFC 9207). One
@@ -148,7 +148,7 @@ func (c *Client) Exchange(ctx context.Context, s SignIn, code string) (Tokens, I
 	return tokens, identity, nil
 }
 
-// Refresh gives a new access token. SuperID's refresh token stays good; of a provider that rotates them the next one is returned. Whether
+// Refresh returns a new access token. SuperID's refresh token stays good; of a provider that rotates them the next one is returned. Whether
 // SuperID asks for the sign-in's redirect address is not documented, so it is sent unless it is "". Errors are *Error.
 func (c *Client) Refresh(ctx context.Context, refresh auth.Secret, redirectURI string) (Tokens, error) {
 	config := c.oauth("", superoffice.Onsite)

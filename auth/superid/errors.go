@@ -56,7 +56,7 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.cause }
 
-// Remedy tells the operator what to do about a Misconfigured error of the app.
+// Remedy returns what the operator is to do about a Misconfigured error of the app.
 func (e *Error) Remedy() string {
 	switch e.Code {
 	case "invalid_client":
@@ -85,7 +85,7 @@ func refused(step, why string, args ...any) *Error {
 	return &Error{Step: step, Kind: Ended, cause: fmt.Errorf(why, args...)}
 }
 
-// describe tells the failure of a request to the token endpoint.
+// describe returns the failure of a request to the token endpoint.
 func describe(step string, err error) *Error {
 	var answer *oauth2.RetrieveError
 	if !errors.As(err, &answer) || answer.Response == nil {

@@ -30,7 +30,7 @@ const (
 	TicketLifetime = 5 * time.Hour
 )
 
-// RefusedError tells that SuperOffice minted no ticket: trying again gives the same.
+// RefusedError means that SuperOffice minted no ticket: trying again gives the same.
 type RefusedError struct {
 	// Message is the vendor's own, bounded and in one line.
 	Message string
@@ -123,7 +123,7 @@ func (c *Client) request(tenant superoffice.Tenant, systemToken auth.Secret, now
 	})
 }
 
-// sign gives <system token>.<yyyyMMddHHmm in UTC>.<signature over both, in base64>.
+// sign returns <system token>.<yyyyMMddHHmm in UTC>.<signature over both, in base64>.
 func sign(key *rsa.PrivateKey, systemToken auth.Secret, now time.Time) (string, error) {
 	text := systemToken.Reveal() + "." + now.UTC().Format("200601021504")
 	digest := sha256.Sum256([]byte(text))

@@ -48,7 +48,7 @@ type Sealer interface {
 	Newest(sealed string) bool
 }
 
-// ErrUnreadable tells that a kept token was sealed under a key that is not among keys, or for another app.
+// ErrUnreadable means that a kept token was sealed under a key that is not among keys, or for another app.
 var ErrUnreadable = errors.New("the kept system token was sealed under a key that is not among keys, or for another app")
 
 // Kept is a tenant's system token as an approval or an import brought it.
@@ -111,7 +111,7 @@ func NewTokens(storage Storage, sealer Sealer, environment superoffice.Environme
 
 func (t *Tokens) place(tenant superoffice.Tenant) string { return t.folder + "/" + string(tenant) }
 
-// Get gives the tenant's token; false: none is kept. While the storage gives no answer, the
+// Get returns the tenant's token; false: none is kept. While the storage gives no answer, the
 // last one that was read stays in force. The error is ErrUnreadable or the storage's.
 func (t *Tokens) Get(ctx context.Context, tenant superoffice.Tenant) (Kept, bool, error) {
 	t.mu.RLock()
@@ -343,7 +343,7 @@ func (t *Tokens) reseal(ctx context.Context, tenant superoffice.Tenant) (done bo
 	return true, t.keep(ctx, kept)
 }
 
-// Seal gives the token in the form in which it is stored and exported.
+// Seal returns the token in the form in which it is stored and exported.
 func (t *Tokens) Seal(kept Kept) string {
 	plain, err := json.Marshal(sealedKept{kept.Token.Reveal(), kept.Since, kept.By, kept.Name})
 	if err != nil {

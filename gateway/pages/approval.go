@@ -76,7 +76,7 @@ func endingOf(said superid.Approval) string {
 	return string(said)
 }
 
-// approvalEnded tells how an approval ended: a person on a page, a program in JSON.
+// approvalEnded answers with how an approval ended: a page for a person, JSON for a program.
 func (p *Pages) approvalEnded(w http.ResponseWriter, r *http.Request, visit gateway.Visit, name string, about approval, cause error) *auth.Refusal {
 	ending := approvalEndings[name]
 	if ending.reason == "" && !webpage.Wanted(r) {

@@ -158,7 +158,7 @@ func (a siteApp) status(ctx context.Context, tenant superoffice.Tenant) TenantSt
 	return t
 }
 
-// tokenStatus tells where the tenant's system token is from, and gives it. The error is the storage's.
+// tokenStatus returns the tenant's system token and where it is from. The error is the storage's.
 func (a siteApp) tokenStatus(ctx context.Context, tenant superoffice.Tenant, grant auth.TenantGrant, t *TenantStatus) (auth.Secret, error) {
 	t.Token = "configuration"
 	if a.Registry.Tokens != nil {

@@ -230,7 +230,7 @@ func (r *report) unended(open map[string]*Line) (wanted []*Line) {
 	return wanted
 }
 
-// remarks tells what the lines alone would not.
+// remarks prints what the lines alone do not say.
 func (r *report) remarks(files *Files) {
 	if files.Foreign > 0 && files.Found > 0 {
 		fmt.Fprintf(r.errs, "%s no audit lines and were passed over.\n", are(files.Foreign))

@@ -105,7 +105,7 @@ func (f *Files) Close() (err error) {
 	return err
 }
 
-// Each gives every audit line to visit, merged by time: each file's own order
+// Each passes every audit line to visit, merged by time: each file's own order
 // is kept. It ends with the first error, of a file or of visit.
 func (f *Files) Each(visit func(*Line) error) error {
 	var open merge

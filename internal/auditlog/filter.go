@@ -23,7 +23,7 @@ type Filter struct {
 	Keys         []string
 }
 
-// matches tells whether a line is wanted. unsure tells that it would be if it
+// matches reports whether a line is wanted. unsure reports whether it would be if it
 // touched the key, which its line does not say: only the first hundred stand there.
 func (f *Filter) matches(l *Line) (yes, unsure bool) {
 	if !f.Since.IsZero() && l.Time.Before(f.Since) || !f.Until.IsZero() && !l.Time.Before(f.Until) {

@@ -16,7 +16,7 @@ import (
 // listed is how many of the slowest calls and most frequent codes a summary names.
 const listed = 10
 
-// Summary tells many calls in few lines.
+// Summary sums many calls up in a few lines.
 type Summary struct {
 	Calls      int            `json:"calls"`
 	From       time.Time      `json:"from,omitzero"`

@@ -155,14 +155,14 @@ func (s *Sentinel) Flush() {
 	}
 }
 
-// Dump gives everything that the master keeps.
+// Dump returns everything that the master keeps.
 func (s *Sentinel) Dump() string {
 	client := s.client(s.master)
 	defer client.Close()
 	return dump(client)
 }
 
-// Dump gives everything that the server keeps, keys and values, to look for what must not be there.
+// Dump returns everything that the server keeps, keys and values, to look for what must not be there.
 func (s *Server) Dump() string {
 	s.t.Helper()
 	client := redis.NewClient(&redis.Options{Addr: s.Address})
