@@ -125,6 +125,31 @@ async function visit(name, options) {
 	await press("Dry run");
 	found.none = await settled("Nothing was sent");
 
+	// The company that is open in SuperOffice: its key is found, and resynced.
+	const opened = async (contact) => {
+		await page.goto(`${SITE}/?tenant=Cust12345&connection=612&contact=${contact}`);
+		await press(`Find the key of company ${contact}`);
+	};
+	await opened(40386);
+	found.found = await settled("Found the key");
+	found.foundKeys = await page.getByLabel("Internal keys").inputValue();
+	await look("found");
+	await order({ actions: [{ do: "forget" }] });
+	await press("Dry run");
+	await settled("Dry run: this may be sent");
+	await press("Resync");
+	found.foundResynced = await settled("Resynced");
+	found.ranFound = await runs();
+	await opened(386); // an internal key is no company's id
+	found.noKey = await settled("No key");
+	await order({ switches: { key_archives: "403" } });
+	await opened(40386);
+	found.lookupFailed = await settled("The look-up failed");
+	found.lookupKeys = await page.getByLabel("Internal keys").inputValue();
+	await order({ reset: true });
+	await page.goto(`${SITE}/?tenant=Cust12345&connection=612&keys=386,230`);
+	await button("Dry run").waitFor();
+
 	found.failed = await resync("613", "386", "The resync failed");
 	await look("failed");
 	for (const outcome of ["info", "warning", "contradictory", "nulled", "null"]) {

@@ -95,6 +95,7 @@ func TestTheExamplePageSaysInWordsHowEveryResyncEnded(t *testing.T) {
 			"failed": "CONNECTOR_TIMEOUT", "info": "with a note", "warning": "with a warning", "contradictory": "Look in SuperOffice", "nulled": "cannot be read", "null": "Look in SuperOffice",
 			"fault 403": "answered with an error", "fault 503": "Try again in 7 seconds", "fault html": "cannot be read", "fault abort": "Look in SuperOffice",
 			"running": "no need to send it again", "full": "Try again in", "again": "asks until its answer is there", "answer": "2 updated", "reloaded": "2 updated",
+			"found": "has the key 386 through connection 612", "foundResynced": "1 updated", "noKey": "is not synchronised", "lookupFailed": "This does not say that nothing was found",
 			"unavailable": "Try again in", "ended": "Sign in again to go on", "signedOut": "Sign out of SuperOffice too",
 		} {
 			if text, _ := found[what].(string); !strings.Contains(text, want) {
@@ -102,6 +103,7 @@ func TestTheExamplePageSaysInWordsHowEveryResyncEnded(t *testing.T) {
 			}
 		}
 		for what, want := range map[string]string{
+			"foundKeys": "386", "ranFound": "1", "lookupKeys": "",
 			"ranDry": "0", "ranOnce": "1", "ranAgain": "1", "ranReloaded": "1", "after": "401",
 			"order": "[sign-out connection keys check resync]", "wrongFocus": "keys true", "endedFocus": "sign-in", "superid": s.so.Base() + "/login/logout",
 			"errors": "[]", "wide": "[]", "pale": "[]",

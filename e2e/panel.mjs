@@ -61,6 +61,12 @@ try {
 		cut: await call("ForceResync", body(615, 386)),
 		status: await call("GetEngineStatus"),
 	};
+	const find = (question) => page.frame("panel").evaluate((question) => erpsync.find(question).catch((e) => ({ reason: e.reason ?? e.message })), question);
+	found.finds = {
+		company: await find({ connection: 612, contact: 40386 }),
+		none: await find({ connection: 612, contact: 386 }),
+		wrong: await find({ connection: 612, contact: 386, erp: "1" }),
+	};
 	// The same in a page of its own, not framed: another partition, nobody is signed in.
 	const plain = await context.newPage();
 	await plain.goto(`${SITE}/page?uctx=Cust12345&usid=${ASSOCIATE}`);

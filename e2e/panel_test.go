@@ -19,7 +19,7 @@ func TestAWebPanelSignsInInAPopUpAndCallsWithASessionOfItsOwn(t *testing.T) {
 <button onclick="window.result = null; erpsync.signIn().then((s) => { window.result = s }, (e) => { window.result = { reason: e.reason ?? e.message, ending: e.ending, message: e.message } })">Sign in</button>`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := serveExample(t, buildCaddy(t), "\thandle /page {\n\t\trewrite /page.html\n\t\tfile_server {\n\t\t\troot "+pages+"\n\t\t}\n\t}", "\t\tbrowser {\n", "\t\tbrowser {\n\t\t\tframed\n")
+	s := serveExample(t, buildCaddy(t), "\thandle /page {\n\t\trewrite /page.html\n\t\tfile_server {\n\t\t\troot "+pages+"\n\t\t}\n\t}", "\t\tbrowser {\n", "\t\tbrowser {\n\t\t\tframed\n", "tenant *\n", "tenant *\n\t\t\tlookups on\n")
 	s.so.Answer(func(_ string, connection int) *sandbox.Answer {
 		switch connection {
 		case 614:
@@ -64,6 +64,17 @@ func TestAWebPanelSignsInInAPopUpAndCallsWithASessionOfItsOwn(t *testing.T) {
 	}
 	if failed, again := calls["failed"].(map[string]any), calls["again"].(map[string]any); failed["explanation"] == "" || again["replayed"] != calls["first"].(map[string]any)["requestId"] {
 		t.Errorf("%v; %v", failed, again)
+	}
+	finds, _ := got["finds"].(map[string]any)
+	company, _ := finds["company"].(map[string]any)
+	if found, _ := company["found"].([]any); len(found) != 1 || found[0].(map[string]any)["key"] != 386.0 {
+		t.Errorf("the company that is open: %v", company)
+	}
+	if none, _ := finds["none"].(map[string]any); none["reason"] != nil || fmt.Sprint(none["found"]) != "[]" {
+		t.Errorf("a company without a key: %v", none)
+	}
+	if wrong, _ := finds["wrong"].(map[string]any); wrong["reason"] != "body_not_understood" {
+		t.Errorf("two questions: %v", wrong)
 	}
 	if got["unframed"] != 401.0 {
 		t.Errorf("the panel's session reaches beyond its frame: %v", got["unframed"])

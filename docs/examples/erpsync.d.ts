@@ -56,6 +56,44 @@ export interface Result {
 	answer: any;
 }
 
+/** What is looked up: through which connection, and one of the others. */
+export interface Question {
+	connection: number;
+	/** The number in the ERP system, whole. */
+	erp?: string;
+	/** An internal key. */
+	key?: number;
+	/** The id of a company in the CRM, such as the one that is open. */
+	contact?: number;
+	person?: number;
+	project?: number;
+	/** How a company's name begins. */
+	name?: string;
+	/** How many at most: 1 to 100; of a name 1 to 10. */
+	limit?: number;
+	/** The next of the page before. */
+	after?: number;
+}
+
+export interface Found {
+	question: "erp" | "key" | "contact" | "person" | "project" | "name";
+	connection: number;
+	/** Empty: there is none. */
+	found: {
+		erp_key?: string;
+		/** As InternalKeyIds takes it. None: the company is not synchronised through the connection. */
+		key?: number;
+		record: { table_id: number; table?: "contact" | "person" | "project"; id: number };
+		actor_type?: number;
+		/** The company's, if it was found by name. */
+		name?: string;
+	}[];
+	/** Where the next page begins. */
+	next?: number;
+	/** What the answer takes for granted. */
+	inferred: string;
+}
+
 /** Why nobody was signed in. */
 export interface SignInError extends Error {
 	/** sign_in_declined, sign_in_unavailable, tenant_not_granted, popup_closed, popup_blocked, cookies_blocked, …; none where the gateway refused the hand-over. */
@@ -71,6 +109,8 @@ export interface ErpSync {
 	signIn(): Promise<Session>;
 	/** Resolves whatever became of the call; rejects where nobody is signed in. */
 	call(operation: string, body?: object, options?: CallOptions): Promise<Result>;
+	/** Which internal keys something has. Needs lookups on. Rejects, with the reason, where the look-up was refused or failed, or nobody is signed in. */
+	find(question: Question): Promise<Found>;
 	signOut(): Promise<{ sign_out: string; sessions_ended?: number; refresh_tokens_revoked: number } | null>;
 }
 

@@ -5,6 +5,7 @@
 //   const session = (await erpsync.session()) ?? null;    // null: nobody is signed in
 //   button.onclick = async () => use(await erpsync.signIn());
 //   const { ok, outcome, explanation } = await erpsync.call("ForceResync", { ErpConnectionId: 612, InternalKeyIds: [386] });
+//   const { found } = await erpsync.find({ connection: 612, contact: 40386 });    // with lookups on
 //
 // Types for TypeScript: docs/examples/erpsync.d.ts in the gateway's repository.
 "use strict";
@@ -105,6 +106,19 @@
 		return result(response, response.headers.get("ErpSync-Outcome") ?? said(response, answer), answer, answer?.UserExplanation);
 	}
 
+	// Which internal keys an ERP number, a CRM record or a company's name has. An empty list says that there is none; whatever
+	// else happens rejects, with the gateway's reason: a look-up that failed is no company without a key.
+	async function find(question) {
+		if (!current) throw new Error("Nobody is signed in.");
+		const response = await fetch(at(`${prefix}/lookup`), {
+			method: "POST", credentials: "include", headers: { "Content-Type": "application/json", Accept: "application/json", "X-XSRF-TOKEN": current.xsrf }, body: JSON.stringify(question),
+		});
+		if (response.status === 401) current = null;
+		const answer = await json(response);
+		if (!Array.isArray(answer?.found)) throw new Error("Something answered in the gateway's place.");
+		return answer;
+	}
+
 	function parsed(text) {
 		try {
 			return JSON.parse(text);
@@ -135,5 +149,5 @@
 		return answer;
 	}
 
-	window.erpsync = { session, signIn, call, signOut };
+	window.erpsync = { session, signIn, call, find, signOut };
 })();

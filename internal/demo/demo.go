@@ -118,6 +118,7 @@ func loadGateway(dir, environment string) (string, error) {
 			client_secret {file.%[1]s/portal.client_secret}
 			agents ErpSync
 			tenant *
+			lookups on
 		}
 		browser {
 			app portal

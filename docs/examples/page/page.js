@@ -112,8 +112,21 @@ const refusals = {
 	tenant_not_running: ["bad", "SuperOffice is not running", ""],
 	session_store_unavailable: ["bad", "Your session cannot be looked up", ""],
 	xsrf_invalid: ["bad", "This page is out of date", "Load it again."],
+	lookup_not_granted: ["bad", "Keys cannot be looked up here", "Ask your administrator."],
+	lookup_failed: ["bad", "The look-up failed", "Nobody knows whether there is a key."],
 	consent_required: ["bad", "SuperOffice asks for the approval again", "Tell your administrator."],
 };
+
+function found(answer, contact) {
+	const keys = answer.body.found.map((match) => match.key).filter(Boolean);
+	if (!keys.length) return { tone: "unsure", title: "No key", text: `Company ${contact} is not synchronised through connection ${answer.body.connection}, or you may not see that.`, facts: [["Request", answer.requestId]] };
+	const numbers = answer.body.found.map((match) => match.erp_key).filter(Boolean);
+	return {
+		tone: "good", title: keys.length > 1 ? "Found the keys" : "Found the key",
+		text: `Company ${contact} has ${keys.length > 1 ? "the keys" : "the key"} ${keys.join(", ")} through connection ${answer.body.connection}. Press Dry run to go on.`,
+		facts: [["ERP number", numbers.join(", ")], ["Request", answer.requestId]],
+	};
+}
 
 function refused(answer) {
 	const reason = answer.body?.reason;
@@ -263,6 +276,30 @@ function send(attempt) {
 	});
 }
 
+// The company that is open in SuperOffice: its web panel's address has the id.
+const company = /^\d+$/.test(query.get("contact") ?? "") ? Number(query.get("contact")) : 0;
+
+element("find").addEventListener("click", () => {
+	const connection = element("connection").value.trim();
+	if (!mark("connection", !/^[1-9]\d*$/.test(connection) && "Keys are found through one ERP connection. It is a number, such as 612.")) return;
+	alone("Looking", "Nothing is resynced.", async () => {
+		const before = edits;
+		const answer = await ask(`${gateway}/lookup`, {
+			method: "POST",
+			headers: { "Content-Type": "application/json", Accept: "application/json", "X-XSRF-TOKEN": session.xsrf },
+			body: JSON.stringify({ connection: Number(connection), contact: company }),
+		});
+		const keys = answer?.body?.found?.map((match) => match.key).filter(Boolean) ?? [];
+		if (keys.length && edits === before) {
+			edits++;
+			allow(null);
+			element("keys").value = keys.join(", ");
+			mark("keys", "");
+		}
+		end(answer, (known) => Array.isArray(known.body?.found) ? found(known, company) : unreachable);
+	});
+});
+
 element("resync").addEventListener("click", () => {
 	if (busy) return;
 	const what = body();
@@ -287,6 +324,8 @@ element("sign-out").addEventListener("click", async () => {
 (async () => {
 	element("connection").value = query.get("connection") ?? "";
 	element("keys").value = query.get("keys") ?? "";
+	element("open").hidden = !company;
+	element("company").textContent = company;
 	const answer = await ask(`${gateway}/session`);
 	session = answer?.status === 200 ? answer.body : null;
 	showSession();
