@@ -21,6 +21,8 @@ var errLocked = errors.New("the file is locked")
 
 // memory is a store whose troubles a test makes.
 type memory struct {
+	Store // what no test here asks for
+
 	mu     sync.Mutex
 	groups [][]Row
 	beats  int

@@ -40,6 +40,10 @@ type Store interface {
 	Beat(ctx context.Context, now time.Time) error
 	// Trim removes a few of the rows that are too many, the oldest first, and reports whether there are more.
 	Trim(ctx context.Context, now time.Time, retention Retention) (more bool, err error)
+	// Failures returns what fails, the last seen first, and at most MaxFailures of it.
+	Failures(ctx context.Context, filter Filter) ([]Failure, error)
+	// CloseFailure takes a group for settled by a person, and returns it; ErrNoFailure if there is none.
+	CloseFailure(ctx context.Context, group int64, closure Closure) (Failure, error)
 	// Close writes nothing more.
 	Close() error
 }

@@ -26,11 +26,12 @@ type act struct {
 	User                     string
 	Tenants                  []string // whose system tokens were kept or handed out
 	Sessions                 *int     // that were ended
-	Connection               *int32   // of a hold or a look-up
+	Connection               *int32   // of a hold, a look-up or a failure
 	Question                 string   // of a look-up
 	Found                    *int     // matches of a look-up
+	Group                    int64    // of failures; 0: none
 	All                      bool     // a hold of everything
-	Reason, For              string   // of a hold
+	Reason, For              string   // of a hold; of a closed failure why
 	Unreadable               bool     // a release of what could not be read
 	DryRun                   bool
 	Nothing                  bool // nothing was changed
@@ -61,6 +62,9 @@ func (a *act) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	}
 	if a.Found != nil {
 		enc.AddInt("found", *a.Found)
+	}
+	if a.Group != 0 {
+		enc.AddInt64("group", a.Group)
 	}
 	if a.All {
 		enc.AddBool("all", true)

@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -48,6 +50,8 @@ type Route struct {
 //	POST /erpsync/tenants/remove           {"app", "tenant"}: forget a system token
 //	POST /erpsync/hold                     {"app", "tenant", "connection", "all", "reason", "for"}: refuse new calls
 //	POST /erpsync/release                  {"app", "tenant", "connection", "all", "unreadable"}: end a hold
+//	GET  /erpsync/failures?tenant=         keys whose last call failed; also connection=, app=, since=
+//	POST /erpsync/failures/close           {"group", "reason"}: take a group of them for settled
 //	POST /erpsync/revoke                   {"app"} | {"tenant"} | {"tenant", "user"}: end sessions, tickets, kept answers
 //
 // Where an app stands in several environments, "environment" says which is meant. Answers are JSON and hold no
@@ -117,6 +121,17 @@ func (a API) Routes() []Route {
 			done.Nothing = err == nil && !released.Found
 			return released, err
 		})},
+		{Method: http.MethodGet, Path: report.FailuresPath, serve: func(r *http.Request, _ *act) (any, error) {
+			return a.failures(r)
+		}},
+		{Method: http.MethodPost, Path: report.CloseFailurePath, act: "failures_close", serve: ordered(func(ctx context.Context, q report.CloseFailureRequest, done *act) (report.FailureClosed, error) {
+			done.Group, done.Reason = q.Group, q.Reason
+			closed, err := a.Sites.CloseFailure(ctx, q, report.By{Name: done.Actor.Name, Proof: string(done.Actor.Proof)})
+			if f := closed.Closed; err == nil {
+				done.App, done.Environment, done.Tenant, done.Connection = f.App, f.Environment, f.Tenant, &f.Connection
+			}
+			return closed, err
+		})},
 		{Method: http.MethodPost, Path: report.RevokePath, act: "revoke", serve: ordered(func(ctx context.Context, q report.Revocation, done *act) (report.Revoked, error) {
 			done.App, done.Tenant, done.User = said(q.App), said(q.Tenant), said(q.User)
 			revoked, err := a.Sites.Revoke(ctx, q)
@@ -171,6 +186,27 @@ func statusOf(err error) int {
 		return http.StatusRequestEntityTooLarge
 	}
 	return http.StatusBadRequest
+}
+
+// failures reads what is asked for.
+func (a API) failures(r *http.Request) (report.Failures, error) {
+	query := r.URL.Query()
+	wanted := report.FailuresRequest{Tenant: query.Get("tenant"), App: query.Get("app")}
+	if raw := query.Get("connection"); raw != "" {
+		connection, err := strconv.ParseInt(raw, 10, 32)
+		if err != nil {
+			return report.Failures{}, errors.New("connection: want a number")
+		}
+		only := int32(connection)
+		wanted.Connection = &only
+	}
+	if raw := query.Get("since"); raw != "" {
+		var err error
+		if wanted.Since, err = time.Parse(time.RFC3339, raw); err != nil {
+			return report.Failures{}, errors.New("since: want a time such as 2026-11-24T08:00:00Z")
+		}
+	}
+	return a.Sites.Failures(r.Context(), wanted)
 }
 
 // readBody reads a request's body; what it does not know is an error.

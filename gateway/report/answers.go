@@ -23,6 +23,9 @@ const (
 	ProbePath   = "/erpsync/probe"
 	ProbedPath  = "/erpsync/probe/result"
 	FindPath    = "/erpsync/find"
+
+	FailuresPath     = "/erpsync/failures"
+	CloseFailurePath = "/erpsync/failures/close"
 )
 
 // Status is what a gateway knows of its apps' tenants, without asking anybody.
@@ -343,4 +346,60 @@ type Released struct {
 	Found     bool         `json:"found"`
 	Remaining []HoldStatus `json:"remaining"`
 	Remark    string       `json:"remark,omitempty"`
+}
+
+// FailuresRequest says which failures are wanted; what is zero lets all through.
+type FailuresRequest struct {
+	Tenant, App string
+	Connection  *int32
+	// Since leaves out those that were seen last before it.
+	Since time.Time
+}
+
+// Failures is what fails: keys whose last call failed and that no later success covers, by cause, the last seen first.
+type Failures struct {
+	Failures []Failure `json:"failures"`
+	// More says that there are more than fit into an answer.
+	More bool `json:"more,omitempty"`
+}
+
+// Failure is a group of keys that fail for one cause.
+type Failure struct {
+	Group       int64  `json:"group"`
+	Environment string `json:"environment"`
+	App         string `json:"app"`
+	Tenant      string `json:"tenant,omitempty"`
+	// Connection is the ERP connection from which is synchronised; 0: from the CRM.
+	Connection int32 `json:"connection"`
+	// Kind is internal, external, SyncAll or ForceSyncAll, ActorType what external keys are keys of.
+	Kind          string `json:"kind"`
+	ActorType     string `json:"actor_type,omitempty"`
+	NoBlankValues bool   `json:"no_blank_values,omitempty"`
+
+	Outcome   string `json:"outcome"`
+	Cause     string `json:"outcome_cause,omitempty"`
+	ErrorCode string `json:"error_code,omitempty"`
+	Reason    string `json:"reason,omitempty"`
+
+	Keys int `json:"keys"`
+	// Everything says that a resync of everything fails.
+	Everything bool      `json:"everything,omitempty"`
+	Tries      int       `json:"tries"` // calls
+	First      time.Time `json:"first"`
+	Last       time.Time `json:"last"`
+	RequestID  string    `json:"request_id"` // of the last call
+	// Remedy is what to do about it.
+	Remedy string `json:"remedy,omitempty"`
+}
+
+// CloseFailureRequest takes a group of failures for settled.
+type CloseFailureRequest struct {
+	Group int64 `json:"group"`
+	// Reason is kept with it.
+	Reason string `json:"reason"`
+}
+
+// FailureClosed is a group that was closed.
+type FailureClosed struct {
+	Closed Failure `json:"closed"`
 }

@@ -59,6 +59,61 @@ CREATE TABLE calls (
 ) STRICT;
 CREATE INDEX calls_started ON calls (started);
 CREATE INDEX calls_open ON calls (run, sent) WHERE ended IS NULL;
+`, `
+CREATE INDEX calls_succeeded ON calls (tenant, started) WHERE outcome IN ('ok', 'info', 'warning');
+
+CREATE TABLE scopes (
+	id            INTEGER PRIMARY KEY,
+	environment   TEXT    NOT NULL,
+	tenant        TEXT    NOT NULL,
+	connection    INTEGER NOT NULL,
+	kind          TEXT    NOT NULL,
+	actor_type    TEXT    NOT NULL,
+	no_blank      INTEGER NOT NULL,
+	UNIQUE (tenant, connection, kind, actor_type, no_blank, environment)
+) STRICT;
+
+-- What fails for one cause. A group without keys is over.
+CREATE TABLE failures (
+	id            INTEGER PRIMARY KEY AUTOINCREMENT, -- a number that somebody has read must not come to mean another
+	scope         INTEGER NOT NULL,
+	app           TEXT    NOT NULL,
+	outcome       TEXT    NOT NULL,
+	outcome_cause TEXT    NOT NULL,
+	error_code    TEXT    NOT NULL,
+	reason        TEXT    NOT NULL,
+	first         INTEGER NOT NULL,
+	last          INTEGER NOT NULL,
+	tries         INTEGER NOT NULL,
+	request_id    TEXT    NOT NULL,
+	UNIQUE (scope, app, outcome, outcome_cause, error_code, reason)
+) STRICT;
+
+CREATE TABLE failing (
+	scope   INTEGER NOT NULL,
+	key     ANY     NOT NULL, -- a number, a text, or a blob of no bytes for everything
+	failure INTEGER NOT NULL,
+	ended   INTEGER NOT NULL, -- the call that failed
+	PRIMARY KEY (scope, key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX failing_failure ON failing (failure);
+
+-- What persons took for settled.
+CREATE TABLE closures (
+	scope         INTEGER NOT NULL,
+	app           TEXT    NOT NULL,
+	outcome       TEXT    NOT NULL,
+	outcome_cause TEXT    NOT NULL,
+	error_code    TEXT    NOT NULL,
+	reason        TEXT    NOT NULL,
+	at            INTEGER NOT NULL,
+	actor         TEXT    NOT NULL,
+	proof         TEXT    NOT NULL,
+	why           TEXT    NOT NULL,
+	keys          INTEGER NOT NULL,
+	request_id    TEXT    NOT NULL
+) STRICT;
+CREATE INDEX closures_scope ON closures (scope, at);
 `}
 
 // migrate brings a file's schema up to date. It goes forward alone: a file that a newer build wrote is refused.
@@ -82,6 +137,11 @@ func migrate(ctx context.Context, db *sql.DB) (err error) {
 	}
 	for _, step := range migrations[version:] {
 		if _, err := tx.ExecContext(ctx, step); err != nil {
+			return err
+		}
+	}
+	if version == 1 { // failures began with version 2
+		if err := replay(ctx, tx); err != nil {
 			return err
 		}
 	}

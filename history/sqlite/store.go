@@ -31,8 +31,10 @@ type store struct {
 	db  *sql.DB
 	run int64
 
-	mu     sync.Mutex // one writer at a time: SQLite has no more, and would have the others poll
-	insert *sql.Stmt
+	mu sync.Mutex // one writer at a time: SQLite has no more, and would have the others poll
+
+	// The statements of each row.
+	insert, supposed, closeKey *sql.Stmt
 }
 
 // open opens the file, and creates it with mode 0600 if there is none.
@@ -61,8 +63,10 @@ func open(ctx context.Context, path string, gateway history.Gateway) (_ *store, 
 	if err := migrate(ctx, db); err != nil {
 		return nil, err
 	}
-	if s.insert, err = db.PrepareContext(ctx, insertCall); err != nil {
-		return nil, err
+	for into, text := range map[**sql.Stmt]string{&s.insert: insertCall, &s.supposed: supposedEnd, &s.closeKey: closeKey} {
+		if *into, err = db.PrepareContext(ctx, text); err != nil {
+			return nil, err
+		}
 	}
 	return s, s.enter(ctx, gateway)
 }
@@ -119,11 +123,23 @@ func (s *store) enter(ctx context.Context, gateway history.Gateway) error {
 	})
 }
 
-// abandon makes open calls unknown. When they ended nobody knows: at the latest now.
+// abandon makes open calls unknown, and their keys failing. When they ended nobody knows: at the latest now.
 func (s *store) abandon(ctx context.Context, tx *sql.Tx, now time.Time, which string, args ...any) error {
-	_, err := tx.ExecContext(ctx, "UPDATE calls SET ended = ?, outcome = ?, outcome_cause = ?, decision = 'allowed' WHERE ended IS NULL AND "+which,
+	rows, err := tx.QueryContext(ctx, "UPDATE calls SET ended = ?, outcome = ?, outcome_cause = ?, decision = 'allowed' WHERE ended IS NULL AND "+which+" RETURNING "+effectColumns,
 		append([]any{now.UnixMicro(), string(outcome.Unknown), history.NoEnd}, args...)...)
-	return err
+	if err != nil {
+		return err
+	}
+	calls, err := scanEffects(rows)
+	if err != nil {
+		return err
+	}
+	for i := range calls {
+		if err := (&ledger{ctx: ctx, tx: tx}).apply(&calls[i]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // change runs a transaction; no other writes meanwhile.
@@ -173,15 +189,43 @@ func micros(t time.Time) any {
 // Write is history.Store's.
 func (s *store) Write(ctx context.Context, rows []history.Row) error {
 	return s.change(ctx, func(tx *sql.Tx) error {
-		insert := tx.StmtContext(ctx, s.insert)
+		insert, supposed := tx.StmtContext(ctx, s.insert), tx.StmtContext(ctx, s.supposed)
+		ledger := &ledger{ctx: ctx, tx: tx, closeKey: tx.StmtContext(ctx, s.closeKey)}
 		for i := range rows {
-			if _, err := insert.ExecContext(ctx, callValues(&rows[i], s.run)...); err != nil {
+			if err := s.writeRow(ctx, &rows[i], s.run, insert, supposed, ledger); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
 }
+
+// writeRow writes a row, and what follows from its end for what fails.
+func (s *store) writeRow(ctx context.Context, r *history.Row, run int64, insert, supposed *sql.Stmt, ledger *ledger) error {
+	var before sql.NullInt64 // the end that was only supposed
+	if !r.Ended.IsZero() {
+		if err := supposed.QueryRowContext(ctx, r.RequestID).Scan(&before); err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+	}
+	result, err := insert.ExecContext(ctx, callValues(r, run)...)
+	if err != nil {
+		return err
+	}
+	changed, err := result.RowsAffected()
+	if err != nil || changed == 0 || r.Ended.IsZero() {
+		return err
+	}
+	if before.Valid {
+		if err := ledger.withdraw(r, before.Int64); err != nil {
+			return err
+		}
+	}
+	return ledger.apply(r)
+}
+
+// supposedEnd finds when a call was supposed to have ended whose end nobody had seen.
+const supposedEnd = "SELECT ended FROM calls WHERE request_id = ? AND ended IS NOT NULL AND outcome_cause = '" + history.NoEnd + "'"
 
 // Beat is history.Store's.
 func (s *store) Beat(ctx context.Context, now time.Time) error {
@@ -203,8 +247,17 @@ func (s *store) Beat(ctx context.Context, now time.Time) error {
 func (s *store) Trim(ctx context.Context, now time.Time, retention history.Retention) (more bool, err error) {
 	if retention.Keep > 0 {
 		removed, err := s.remove(ctx, "started < ?", now.Add(-retention.Keep).UnixMicro())
-		if err != nil || removed > 0 {
-			return removed == trimStep, err
+		if err != nil || removed == trimStep {
+			return true, err
+		}
+		if removed, err = s.removeFailures(ctx, "last < ?", now.Add(-retention.Keep).UnixMicro()); err != nil || removed > 0 {
+			return true, err
+		}
+		if err := s.change(ctx, func(tx *sql.Tx) error {
+			_, err := tx.ExecContext(ctx, "DELETE FROM closures WHERE at < ?", now.Add(-retention.Keep).UnixMicro())
+			return err
+		}); err != nil {
+			return false, err
 		}
 	}
 	var pages, free, size int64
@@ -217,6 +270,9 @@ func (s *store) Trim(ctx context.Context, now time.Time, retention history.Reten
 		return true, s.vacuum(ctx)
 	case full:
 		removed, err := s.remove(ctx, "ended IS NOT NULL")
+		if err == nil && removed == 0 {
+			removed, err = s.removeFailures(ctx, "1")
+		}
 		return removed > 0, err
 	}
 	return false, nil
@@ -256,5 +312,5 @@ func (s *store) Close() error {
 		_, err := tx.ExecContext(ctx, "UPDATE gateways SET seen = ? WHERE run = ?", time.Now().UnixMicro(), s.run)
 		return err
 	})
-	return errors.Join(err, s.insert.Close(), s.db.Close())
+	return errors.Join(err, s.insert.Close(), s.supposed.Close(), s.closeKey.Close(), s.db.Close())
 }

@@ -246,7 +246,7 @@ func TestAMomentIsReadHoweverItIsWritten(t *testing.T) {
 	for raw, want := range map[string]string{
 		"90m": "2026-11-24T10:30:00Z", "7d": "2026-11-17T12:00:00Z", "2026-11-01": "2026-11-01T00:00:00Z", "2026-11-01 08:30": "2026-11-01T08:30:00Z", "2026-11-01T08:30:00+02:00": "2026-11-01T06:30:00Z",
 	} {
-		if got, err := parseMoment(raw, now); err != nil || got.UTC().Format(time.RFC3339) != want {
+		if got, err := ParseMoment(raw, now); err != nil || got.UTC().Format(time.RFC3339) != want {
 			t.Errorf("%s: %s, %v", raw, got, err)
 		}
 	}

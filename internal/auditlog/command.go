@@ -55,10 +55,10 @@ func outcomesCommand() *cobra.Command {
 		Args: cobra.MinimumNArgs(1), SilenceUsage: true,
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			now := time.Now()
-			if report.filter.Since, err = parseMoment(since, now); err != nil {
+			if report.filter.Since, err = ParseMoment(since, now); err != nil {
 				return fmt.Errorf("--since: %w", err)
 			}
-			if report.filter.Until, err = parseMoment(until, now); err != nil {
+			if report.filter.Until, err = ParseMoment(until, now); err != nil {
 				return fmt.Errorf("--until: %w", err)
 			}
 			if err := report.filter.validate(); err != nil {

@@ -87,8 +87,8 @@ func (f *Filter) validate() error {
 	return nil
 }
 
-// parseMoment reads a point in time: a date, a date with time, or how long ago.
-func parseMoment(raw string, now time.Time) (time.Time, error) {
+// ParseMoment reads a point in time: a date, a date with time, or how long ago. The zero time is "".
+func ParseMoment(raw string, now time.Time) (time.Time, error) {
 	if raw == "" {
 		return time.Time{}, nil
 	}

@@ -31,6 +31,7 @@ func init() {
 	command.Add(forgetCommand)
 	command.Add(holdCommand)
 	command.Add(releaseCommand)
+	command.Add(failuresCommand)
 }
 
 // maxAnswer bounds what a gateway may answer: ten thousand tenants fit.

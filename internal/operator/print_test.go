@@ -32,6 +32,12 @@ func TestNothingThatOthersWroteSteersATerminal(t *testing.T) {
 			return err
 		},
 		func() error {
+			f := report.Failure{Group: 1, App: evil, Tenant: evil, Kind: evil, ActorType: evil, Outcome: evil, Cause: evil, ErrorCode: evil, RequestID: evil, Remedy: evil}
+			external := f
+			external.Kind = "external"
+			return printFailures(&out, report.Failures{Failures: []report.Failure{f, external}, More: true}, now, true)
+		},
+		func() error {
 			return printImport(&out, report.Import{Lines: []report.ImportLine{{Tenant: evil, Problem: evil}}}, false, false)
 		},
 	} {

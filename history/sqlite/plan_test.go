@@ -1,0 +1,45 @@
+package sqlite
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/caddy-erpsync/caddy-erpsync/history"
+)
+
+// What is asked at every call or by people must not read through a table.
+func TestNothingReadsThroughATable(t *testing.T) {
+	t.Parallel()
+	s := openAt(t, newPath(t), thisNode)
+	for _, question := range []string{
+		"SELECT " + effectColumns + laterSuccesses,
+		supposedEnd,
+		closeKey,
+		"SELECT EXISTS (SELECT 1 FROM failing WHERE scope = ?)",
+		"DELETE FROM failing WHERE scope = ? AND ended <= ?",
+		"SELECT EXISTS (SELECT 1 FROM closures WHERE " + sameCause + " AND at >= ?)",
+		"UPDATE calls SET ended = 1 WHERE ended IS NULL AND run IN (SELECT run FROM gateways WHERE node = ? AND NOT over)",
+		"SELECT id FROM calls WHERE started < ? ORDER BY started LIMIT 1",
+		"SELECT count(*) FROM failing WHERE failure = ?",
+	} {
+		rows, err := s.db.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+question, make([]any, strings.Count(question, "?"))...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for rows.Next() {
+			var id, parent, unused int
+			var detail string
+			if err := rows.Scan(&id, &parent, &unused, &detail); err != nil {
+				t.Fatal(err)
+			}
+			t.Log(detail)
+			if strings.HasPrefix(detail, "SCAN") && detail != "SCAN gateways" && detail != "SCAN CONSTANT ROW" {
+				t.Errorf("%s: %s", question, detail)
+			}
+		}
+		if err := rows.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_ = history.NoEnd
+}
