@@ -41,6 +41,9 @@ func (r *Row) Scope() (Scope, bool) {
 	case superoffice.InternalKeys:
 		s.Kind = Internal
 	case superoffice.ExternalKeys:
+		if r.ActorType == "" && r.Partial { // an audit line that does not say what they are keys of
+			return s, false
+		}
 		s.Kind, s.ActorType = External, r.ActorType
 	default:
 		s.Kind = EverySync

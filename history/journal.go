@@ -50,6 +50,7 @@ type Journal struct {
 	logger  *zap.Logger
 	queue   chan *event
 	held    atomic.Int64 // bytes in the queue
+	waiting atomic.Int64 // rows that are neither written nor lost
 
 	retention atomic.Pointer[Retention]
 	closing   chan struct{}
@@ -123,7 +124,7 @@ func (j *Journal) Health() Health {
 }
 
 // Queued returns how many rows wait to be written.
-func (j *Journal) Queued() int { return len(j.queue) }
+func (j *Journal) Queued() int { return int(j.waiting.Load()) }
 
 // Recorder returns what records the calls of a gateway in that environment.
 func (j *Journal) Recorder(environment string) outcome.Recorder { return &recorder{j, environment} }
@@ -149,6 +150,7 @@ func (r *recorder) enqueue(record *outcome.Record, ended bool) {
 	if !ended {
 		e.record.Duration = time.Since(record.Started) // until it is sent
 	}
+	j.waiting.Add(1)
 	if j.held.Add(e.size) <= maxQueuedBytes {
 		select {
 		case j.queue <- e:
@@ -172,6 +174,7 @@ func sizeOf(r *outcome.Record) int64 {
 // lose counts rows that are not written. why is nil for those that found the queue full, which needs no line of its own: what
 // keeps the queue from getting shorter has one.
 func (j *Journal) lose(rows int, why error) {
+	j.waiting.Add(-int64(rows))
 	now := time.Now()
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -335,6 +338,7 @@ func (j *Journal) commit(ctx context.Context, rows []Row) {
 		err := j.store.Write(ctx, rows)
 		switch {
 		case err == nil:
+			j.waiting.Add(-int64(len(rows)))
 			j.worked()
 			return
 		case errors.Is(err, ErrNeverWritten) && len(rows) == 1:

@@ -135,8 +135,8 @@ func TestRowsAreCommittedInGroups(t *testing.T) {
 			t.Errorf("%d groups", len(m.groups))
 		}
 		j.Close()
-		if !m.closed || j.held.Load() != 0 {
-			t.Errorf("closed %v, %d bytes are held", m.closed, j.held.Load())
+		if !m.closed || j.held.Load() != 0 || j.Queued() != 0 {
+			t.Errorf("closed %v, %d bytes are held, %d rows wait", m.closed, j.held.Load(), j.Queued())
 		}
 	})
 }
@@ -223,9 +223,15 @@ func TestAFullQueueHoldsNoCallUpAndIsCounted(t *testing.T) {
 				if lost == 0 || j.held.Load() > maxQueuedBytes {
 					t.Errorf("%d lost, %d bytes held", lost, j.held.Load())
 				}
+				if n := j.Queued(); uint64(n)+lost != uint64(c.calls) {
+					t.Errorf("%d wait, %d lost of %d", n, lost, c.calls)
+				}
 				m.set(func() { m.fail = nil })
 				time.Sleep(lastRetry)
 				synctest.Wait()
+				if j.Queued() != 0 {
+					t.Errorf("%d wait still", j.Queued())
+				}
 				if n := len(m.rows()); uint64(n)+lost != uint64(c.calls) || j.Health().Lost != lost {
 					t.Errorf("%d written, %d lost of %d", n, lost, c.calls)
 				}
@@ -304,7 +310,7 @@ func TestTheLastRowsHaveTheirTimeAndNoMore(t *testing.T) {
 		r.Ended(call("b"))
 		began := time.Now()
 		j.Close()
-		if took := time.Since(began); took > closeTimeout || j.Health().Lost != 2 || !m.closed {
+		if took := time.Since(began); took > closeTimeout || j.Queued() != 0 || j.Health().Lost != 2 || !m.closed {
 			t.Errorf("after %s: %+v", took, j.Health())
 		}
 	})

@@ -40,6 +40,8 @@ type Store interface {
 	Beat(ctx context.Context, now time.Time) error
 	// Trim removes a few of the rows that are too many, the oldest first, and reports whether there are more.
 	Trim(ctx context.Context, now time.Time, retention Retention) (more bool, err error)
+	// Import is Write for calls of another time, and returns how many rows were taken: a call that has its end already stays.
+	Import(ctx context.Context, rows []Row) (taken int, err error)
 	// Failures returns what fails, the last seen first, and at most MaxFailures of it.
 	Failures(ctx context.Context, filter Filter) ([]Failure, error)
 	// CloseFailure takes a group for settled by a person, and returns it; ErrNoFailure if there is none.

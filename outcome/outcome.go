@@ -85,8 +85,8 @@ type Outcome struct {
 	Deleted         int
 }
 
-// maxText bounds each text taken from an answer, in bytes.
-const maxText = 512
+// MaxText bounds each text taken from an answer, and each key that an audit line names, in bytes.
+const MaxText = 512
 
 func classify(answer superoffice.PluginResponse, masked bool) (Class, string) {
 	var class Class
@@ -134,8 +134,8 @@ func describe(answer superoffice.Answer, class Class, cause string) Outcome {
 }
 
 func clip(s string) string {
-	if len(s) > maxText {
-		return s[:maxText]
+	if len(s) > MaxText {
+		return s[:MaxText]
 	}
 	return s
 }

@@ -91,6 +91,12 @@ func (r *Record) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	text(enc, "environment", r.Environment)
 	text(enc, "trace_id", r.TraceID)
 	text(enc, "decision", r.Decision)
+	if r.Decision == "refused" && r.DryRun {
+		enc.AddBool("dry_run", true)
+	}
+	if r.Decision == "refused" && !r.Proved && r.Scheme != "" {
+		enc.AddBool("unproved", true)
+	}
 	text(enc, "reason", r.Reason)
 	text(enc, "cause", r.Privacy.cause(r.Cause))
 	if r.Waited > 0 {
@@ -138,6 +144,7 @@ func (r *Record) asked(enc zapcore.ObjectEncoder) error {
 	}
 	if r.Understood && r.Operation.Arguments() != superoffice.NoArguments {
 		enc.AddInt32("connection_id", r.Arguments.Connection)
+		text(enc, "actor_type", r.Arguments.ActorType)
 		if err := enc.AddObject("keys", (*auditKeys)(r)); err != nil {
 			return err
 		}

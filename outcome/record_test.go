@@ -63,7 +63,7 @@ func TestALineIsBoundedAndHarmlessWhateverOthersWrote(t *testing.T) {
 		if keys["count"] != 202 || len(first) != 2*maxAuditKeys {
 			t.Errorf("%s: %v keys, %d named", entry.Message, keys["count"], len(first))
 		}
-		if name := first[len(first)-1].(string); len(name) > maxText+16 || strings.ContainsRune(name, '\x1b') {
+		if name := first[len(first)-1].(string); len(name) > MaxText+16 || strings.ContainsRune(name, '\x1b') {
 			t.Errorf("%s: a key of %d bytes: %.20q", entry.Message, len(name), name)
 		}
 		if code, _ := fields["error_code"].(string); strings.ContainsAny(code, "\u202e\x1b") {
@@ -84,5 +84,23 @@ func TestAHashTellsPeopleApartByItsKeyAlone(t *testing.T) {
 	mac.Write([]byte("tove"))
 	if hash == "hmac:"+hex.EncodeToString(mac.Sum(nil)[:16]) {
 		t.Error("the hash is the plain MAC of the name")
+	}
+}
+
+func TestARefusedLineSaysWhatAHistoryHasToKnow(t *testing.T) {
+	t.Parallel()
+	core, logs := observer.New(zap.InfoLevel)
+	log := AuditLog{Logger: zap.New(core)}
+	external := superoffice.Arguments{Connection: 612, ActorType: "Customer", ExternalKeys: []string{"K1"}}
+	log.Ended(&Record{Decision: "refused", Scheme: "jwt", DryRun: true, Proved: true})
+	log.Ended(&Record{Decision: "refused", Scheme: "jwt"})
+	log.Ended(&Record{Decision: "allowed", Scheme: "jwt", Proved: true, Operation: superoffice.ForceResyncExternal, Understood: true, Arguments: external, KeysSum: external.KeysSum()})
+	for i, want := range []map[string]any{{"dry_run": true, "unproved": nil}, {"dry_run": nil, "unproved": true}, {"dry_run": nil, "unproved": nil, "actor_type": "Customer"}} {
+		fields := logs.All()[i].ContextMap()
+		for name, value := range want {
+			if fields[name] != value {
+				t.Errorf("%d: %s is %v, want %v", i, name, fields[name], value)
+			}
+		}
 	}
 }

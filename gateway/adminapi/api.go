@@ -50,6 +50,7 @@ type Route struct {
 //	POST /erpsync/tenants/remove           {"app", "tenant"}: forget a system token
 //	POST /erpsync/hold                     {"app", "tenant", "connection", "all", "reason", "for"}: refuse new calls
 //	POST /erpsync/release                  {"app", "tenant", "connection", "all", "unreadable"}: end a hold
+//	POST /erpsync/history/import           {"environment", "calls": […]}: fill gaps of the history from audit lines
 //	GET  /erpsync/failures?tenant=         keys whose last call failed; also connection=, app=, since=
 //	POST /erpsync/failures/close           {"group", "reason"}: take a group of them for settled
 //	POST /erpsync/revoke                   {"app"} | {"tenant"} | {"tenant", "user"}: end sessions, tickets, kept answers
@@ -120,6 +121,12 @@ func (a API) Routes() []Route {
 			released, err := a.Sites.Release(ctx, q)
 			done.Nothing = err == nil && !released.Found
 			return released, err
+		})},
+		{Method: http.MethodPost, Path: report.ImportHistoryPath, act: "history_import", serve: ordered(func(ctx context.Context, q report.HistoryImportRequest, done *act) (report.HistoryImport, error) {
+			done.Environment = q.Environment
+			imported, err := a.Sites.ImportHistory(ctx, q)
+			done.Nothing = err == nil && imported.Taken == 0
+			return imported, err
 		})},
 		{Method: http.MethodGet, Path: report.FailuresPath, serve: func(r *http.Request, _ *act) (any, error) {
 			return a.failures(r)

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"encoding/json"
 	"time"
 
 	"github.com/caddy-erpsync/caddy-erpsync/auth"
@@ -24,8 +25,9 @@ const (
 	ProbedPath  = "/erpsync/probe/result"
 	FindPath    = "/erpsync/find"
 
-	FailuresPath     = "/erpsync/failures"
-	CloseFailurePath = "/erpsync/failures/close"
+	ImportHistoryPath = "/erpsync/history/import"
+	FailuresPath      = "/erpsync/failures"
+	CloseFailurePath  = "/erpsync/failures/close"
 )
 
 // Status is what a gateway knows of its apps' tenants, without asking anybody.
@@ -402,4 +404,54 @@ type CloseFailureRequest struct {
 // FailureClosed is a group that was closed.
 type FailureClosed struct {
 	Closed Failure `json:"closed"`
+}
+
+// HistoryImportRequest brings calls of audit files to the history.
+type HistoryImportRequest struct {
+	// Environment is that of all calls; "": as their lines say.
+	Environment string         `json:"environment,omitempty"`
+	Calls       []ImportedCall `json:"calls"` // at most MaxImportCalls
+}
+
+// ImportedCall is a call as audit lines tell it.
+type ImportedCall struct {
+	RequestID   string `json:"request_id"`
+	Node        string `json:"node,omitempty"`
+	Environment string `json:"environment,omitempty"`
+	App         string `json:"app,omitempty"`
+	Tenant      string `json:"tenant,omitempty"`
+	Principal   string `json:"principal,omitempty"`
+	Scheme      string `json:"scheme,omitempty"`
+	Credential  string `json:"credential,omitempty"`
+	Operation   string `json:"operation,omitempty"`
+	// Connection is nil where the call was not understood, or takes no arguments.
+	Connection *int32 `json:"connection_id,omitempty"`
+	ActorType  string `json:"actor_type,omitempty"`
+	Everything bool   `json:"resync_all,omitempty"`
+	// KeyCount is how many keys there were, Keys the first of them by name.
+	KeyCount int               `json:"key_count,omitempty"`
+	Keys     []json.RawMessage `json:"keys,omitempty"`
+
+	Decision        string `json:"decision,omitempty"`
+	Reason          string `json:"reason,omitempty"`
+	Cause           string `json:"cause,omitempty"`
+	Replays         string `json:"replays,omitempty"`
+	Outcome         string `json:"outcome,omitempty"`
+	OutcomeCause    string `json:"outcome_cause,omitempty"`
+	ErrorCode       string `json:"error_code,omitempty"`
+	UserExplanation string `json:"user_explanation,omitempty"`
+	TechExplanation string `json:"tech_explanation,omitempty"`
+	Status          int    `json:"status,omitempty"`
+	Sends           int    `json:"sends,omitempty"`
+
+	Started time.Time `json:"started"`
+	// Ended is nil where no line tells the end.
+	Ended *time.Time `json:"ended,omitempty"`
+}
+
+// HistoryImport is what became of an import.
+type HistoryImport struct {
+	Taken int `json:"taken"`
+	// Known is how many calls the history had already.
+	Known int `json:"known"`
 }

@@ -74,9 +74,9 @@ func historyTroubles(h history.Health) []Trouble {
 	lost := fmt.Sprintf("%d rows were lost since this gateway began; the audit log has the calls", h.Lost)
 	switch {
 	case !h.Fails.IsZero():
-		return []Trouble{{"history_not_written", when(h.Fails), h.Cause.Error(), "calls go on, and what they came to waits to be written; " + lost, "look at the disk and the file under `history`: is it full, locked, or gone"}}
+		return []Trouble{{"history_not_written", when(h.Fails), h.Cause.Error(), "calls go on, and what they came to waits to be written; " + lost, "look at the disk and the file under `history`: is it full, locked, or gone. Afterwards: caddy erpsync history import <audit files>"}}
 	case h.Lost > 0 && time.Since(h.LostLast) < lossLasts:
-		return []Trouble{{"history_incomplete", when(h.LostLast), "", lost, "look in Caddy's log for why; with too many calls at once a faster disk helps"}}
+		return []Trouble{{"history_incomplete", when(h.LostLast), "", lost, "look in Caddy's log for why, and fill the gap: caddy erpsync history import <audit files>"}}
 	}
 	return nil
 }

@@ -242,7 +242,7 @@ func (l *ledger) scope(s history.Scope, enter bool) (id int64, found bool, err e
 }
 
 // effectColumns are those of a call that say what opens or closes with it.
-const effectColumns = "request_id, environment, app, tenant, operation, understood, connection, everything, keys, actor_type, outcome, outcome_cause, error_code, reason, started, ended"
+const effectColumns = "request_id, environment, app, tenant, operation, understood, connection, everything, keys, partial, actor_type, outcome, outcome_cause, error_code, reason, started, ended"
 
 func scanEffects(rows *sql.Rows) (calls []history.Row, err error) {
 	defer func() { err = errors.Join(err, rows.Close()) }()
@@ -250,7 +250,7 @@ func scanEffects(rows *sql.Rows) (calls []history.Row, err error) {
 		var r history.Row
 		var operation, class string
 		var started, ended int64
-		if err := rows.Scan(&r.RequestID, &r.Environment, &r.App, &r.Tenant, &operation, &r.Understood, &r.Connection, &r.Everything, &r.Keys, &r.ActorType, &class, &r.OutcomeCause, &r.ErrorCode, &r.Reason, &started, &ended); err != nil {
+		if err := rows.Scan(&r.RequestID, &r.Environment, &r.App, &r.Tenant, &operation, &r.Understood, &r.Connection, &r.Everything, &r.Keys, &r.Partial, &r.ActorType, &class, &r.OutcomeCause, &r.ErrorCode, &r.Reason, &started, &ended); err != nil {
 			return nil, err
 		}
 		r.Operation, _ = superoffice.ParseOperation(operation)

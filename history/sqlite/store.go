@@ -188,40 +188,59 @@ func micros(t time.Time) any {
 
 // Write is history.Store's.
 func (s *store) Write(ctx context.Context, rows []history.Row) error {
-	return s.change(ctx, func(tx *sql.Tx) error {
+	_, err := s.writeRows(ctx, rows, s.run)
+	return err
+}
+
+// Import is history.Store's.
+func (s *store) Import(ctx context.Context, rows []history.Row) (taken int, err error) {
+	return s.writeRows(ctx, rows, importRun)
+}
+
+// importRun is the run of rows that no gateway wrote.
+const importRun = 0
+
+// writeRows writes rows, and returns how many were taken.
+func (s *store) writeRows(ctx context.Context, rows []history.Row, run int64) (taken int, err error) {
+	err = s.change(ctx, func(tx *sql.Tx) error {
 		insert, supposed := tx.StmtContext(ctx, s.insert), tx.StmtContext(ctx, s.supposed)
 		ledger := &ledger{ctx: ctx, tx: tx, closeKey: tx.StmtContext(ctx, s.closeKey)}
 		for i := range rows {
-			if err := s.writeRow(ctx, &rows[i], s.run, insert, supposed, ledger); err != nil {
+			changed, err := s.writeRow(ctx, &rows[i], run, insert, supposed, ledger)
+			if err != nil {
 				return err
+			}
+			if changed {
+				taken++
 			}
 		}
 		return nil
 	})
+	return taken, err
 }
 
 // writeRow writes a row, and what follows from its end for what fails.
-func (s *store) writeRow(ctx context.Context, r *history.Row, run int64, insert, supposed *sql.Stmt, ledger *ledger) error {
+func (s *store) writeRow(ctx context.Context, r *history.Row, run int64, insert, supposed *sql.Stmt, ledger *ledger) (taken bool, err error) {
 	var before sql.NullInt64 // the end that was only supposed
 	if !r.Ended.IsZero() {
 		if err := supposed.QueryRowContext(ctx, r.RequestID).Scan(&before); err != nil && !errors.Is(err, sql.ErrNoRows) {
-			return err
+			return false, err
 		}
 	}
 	result, err := insert.ExecContext(ctx, callValues(r, run)...)
 	if err != nil {
-		return err
+		return false, err
 	}
 	changed, err := result.RowsAffected()
 	if err != nil || changed == 0 || r.Ended.IsZero() {
-		return err
+		return changed > 0, err
 	}
 	if before.Valid {
 		if err := ledger.withdraw(r, before.Int64); err != nil {
-			return err
+			return false, err
 		}
 	}
-	return ledger.apply(r)
+	return true, ledger.apply(r)
 }
 
 // supposedEnd finds when a call was supposed to have ended whose end nobody had seen.

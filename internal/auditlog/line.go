@@ -21,26 +21,35 @@ type Line struct {
 	Visit   bool // a request to an endpoint (sign-in, session, approval) that was refused, or a sign-out, and no call
 	Raw     json.RawMessage
 
-	RequestID    string  `json:"request_id"`
-	App          string  `json:"app"`
-	Tenant       string  `json:"tenant"`
-	Principal    string  `json:"principal"`
-	Operation    string  `json:"operation"`
-	ConnectionID *int32  `json:"connection_id"`
-	Keys         keys    `json:"keys"`
-	ResyncAll    bool    `json:"resync_all"`
-	Node         string  `json:"node"`
-	Decision     string  `json:"decision"`
-	Reason       string  `json:"reason"`
-	Check        string  `json:"cause"` // why it was refused
-	Endpoint     string  `json:"endpoint"`
-	ClientIP     string  `json:"client_ip"`
-	Scheme       string  `json:"scheme"`
-	Status       int     `json:"status"`
-	Outcome      string  `json:"outcome"`
-	Cause        string  `json:"outcome_cause"`
-	ErrorCode    string  `json:"error_code"`
-	Duration     float64 `json:"duration"` // seconds
+	RequestID       string  `json:"request_id"`
+	App             string  `json:"app"`
+	Tenant          string  `json:"tenant"`
+	Principal       string  `json:"principal"`
+	Operation       string  `json:"operation"`
+	ConnectionID    *int32  `json:"connection_id"`
+	Keys            keys    `json:"keys"`
+	ResyncAll       bool    `json:"resync_all"`
+	Node            string  `json:"node"`
+	Decision        string  `json:"decision"`
+	Reason          string  `json:"reason"`
+	Check           string  `json:"cause"` // why it was refused
+	Endpoint        string  `json:"endpoint"`
+	ClientIP        string  `json:"client_ip"`
+	Scheme          string  `json:"scheme"`
+	Credential      string  `json:"credential"`
+	Environment     string  `json:"environment"`
+	ActorType       string  `json:"actor_type"` // of external keys
+	Replays         string  `json:"replays"`
+	DryRun          bool    `json:"dry_run"`  // of a refused call: it was to be a dry run
+	Unproved        bool    `json:"unproved"` // of a refused call: its caller did not prove itself
+	Sends           int     `json:"sends"`
+	UserExplanation string  `json:"user_explanation"`
+	TechExplanation string  `json:"tech_explanation"`
+	Status          int     `json:"status"`
+	Outcome         string  `json:"outcome"`
+	Cause           string  `json:"outcome_cause"`
+	ErrorCode       string  `json:"error_code"`
+	Duration        float64 `json:"duration"` // seconds
 	// SessionsEnded and TokensRevoked are a sign-out's; nil: not told.
 	SessionsEnded *int `json:"sessions_ended"`
 	TokensRevoked *int `json:"refresh_tokens_revoked"`

@@ -32,6 +32,7 @@ func init() {
 	command.Add(holdCommand)
 	command.Add(releaseCommand)
 	command.Add(failuresCommand)
+	command.Add(historyCommand)
 }
 
 // maxAnswer bounds what a gateway may answer: ten thousand tenants fit.
