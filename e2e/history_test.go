@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"database/sql"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -10,8 +11,13 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/goleak"
 
 	"github.com/caddy-erpsync/caddy-erpsync/gateway/report"
+	_ "github.com/caddy-erpsync/caddy-erpsync/history/sqlite"
 	"github.com/caddy-erpsync/caddy-erpsync/sandbox"
 )
 
@@ -127,4 +133,51 @@ func TestWhatFailsIsListedUntilItIsCuredOverAKillAndALostFile(t *testing.T) {
 			t.Errorf("a secret stands in the history, or %v", err)
 		}
 	}
+}
+
+func TestACallHasItsEndInTheHistoryThoughItsConfigurationIsGone(t *testing.T) {
+	before := goleak.IgnoreCurrent()
+	g := newInProcess(t)
+	file := filepath.Join(g.dir, "history.db")
+	history := "erpsync {\n\t\thistory sqlite {\n\t\t\tpath " + file + "\n\t\t}\n\t}"
+	g.load(t, history, "", "")
+	held := make(chan struct{})
+	g.so.Answer(func(string, int) *sandbox.Answer {
+		return &sandbox.Answer{Hold: held, Body: `{"IsOk":true,"Status":"Ok"}`}
+	})
+	during := make(chan int, 1)
+	go func() {
+		during <- g.call(t, http.Header{"Authorization": {"Bearer " + g.provider.Token("Cust12345", time.Hour)}})
+	}()
+	eventually(t, func() bool { return agentCalls(g.so) == 1 })
+	g.load(t, history, "", "keys 0123456789abcdef0123456789abcdef")
+	g.load(t, "", "", "")
+	if _, err := os.Stat(file + "-wal"); err != nil {
+		t.Errorf("a call is under way whose end is to be written: %v", err)
+	}
+	close(held)
+	if status := <-during; status != http.StatusOK {
+		t.Error(status)
+	}
+	closed := func() bool { _, err := os.Stat(file + "-wal"); return os.IsNotExist(err) }
+	eventually(t, closed)
+	db, err := sql.Open("sqlite", file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rows, processes int
+	var outcome string
+	if err := db.QueryRowContext(t.Context(), "SELECT count(*), max(outcome), (SELECT count(*) FROM gateways) FROM calls WHERE ended IS NOT NULL").Scan(&rows, &outcome, &processes); err != nil || rows != 1 || outcome != "ok" || processes != 1 {
+		t.Errorf("%d rows, %s, opened %d times, %v", rows, outcome, processes, err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := caddy.Stop(); err != nil {
+		t.Error(err)
+	}
+	g.client.CloseIdleConnections()
+	g.server.Close()
+	// Caddy's own: its certificate cache lives as long as the process.
+	goleak.VerifyNone(t, before, goleak.IgnoreAnyFunction("github.com/caddyserver/certmagic.(*Cache).maintainAssets"), goleak.IgnoreAnyFunction("github.com/caddyserver/certmagic.keepLockfileFresh"))
 }

@@ -225,7 +225,9 @@ func (j *Journal) write(driver Driver) {
 		j.lose(len(j.queue), errors.New("closed before the store could be opened"))
 		return
 	}
-	j.try(ctx, func() error { return j.store.Beat(ctx, time.Now()) })
+	if !j.beat(ctx, driver) {
+		return
+	}
 	beat, trim := time.NewTicker(beatEvery), time.NewTicker(trimEvery)
 	defer beat.Stop()
 	defer trim.Stop()
@@ -235,17 +237,17 @@ func (j *Journal) write(driver Driver) {
 		case e := <-j.queue:
 			j.commit(ctx, j.gather(e))
 		case <-beat.C:
-			j.try(ctx, func() error { return j.store.Beat(ctx, time.Now()) })
+			if !j.beat(ctx, driver) {
+				return
+			}
 		case <-trim.C:
 			again(excess)
 		case <-excess:
-			j.try(ctx, func() error {
-				more, err := j.store.Trim(ctx, time.Now(), *j.retention.Load())
-				if more && err == nil {
-					again(excess)
-				}
-				return err
-			})
+			more, err := j.store.Trim(ctx, time.Now(), *j.retention.Load())
+			if more && err == nil {
+				again(excess)
+			}
+			j.tried(ctx, err)
 		case <-j.closing:
 			for len(j.queue) > 0 {
 				j.commit(ctx, j.gather(<-j.queue))
@@ -304,9 +306,25 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// try does what is not worth being tried again at once.
-func (j *Journal) try(ctx context.Context, do func() error) {
-	err := do()
+// beat notes that this gateway lives, and opens a store anew that is gone. It reports false if the journal must end meanwhile.
+func (j *Journal) beat(ctx context.Context, driver Driver) bool {
+	err := j.store.Beat(ctx, time.Now())
+	if err == nil { // it was written
+		j.worked()
+	}
+	j.tried(ctx, err)
+	if !errors.Is(err, ErrGone) {
+		return true
+	}
+	j.closeStore()
+	j.mu.Lock()
+	j.store = nil
+	j.mu.Unlock()
+	return j.reopen(ctx, driver)
+}
+
+// tried notes what came of something that is not worth being tried again at once.
+func (j *Journal) tried(ctx context.Context, err error) {
 	if err == nil || ctx.Err() != nil {
 		return
 	}

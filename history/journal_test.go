@@ -28,7 +28,8 @@ type memory struct {
 	beats  int
 	excess int // rows that are too many
 	closed bool
-	fail   error         // of every writing
+	fail   error // of every writing
+	gone   bool
 	bad    string        // the request id of a row that can never be written
 	gate   chan struct{} // not nil: each writing waits for it
 	opens  []error       // of the next openings
@@ -72,7 +73,11 @@ func (m *memory) Beat(context.Context, time.Time) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.beats++
-	return nil
+	if m.gone {
+		m.gone = false
+		return ErrGone
+	}
+	return m.fail
 }
 
 func (m *memory) Trim(_ context.Context, _ time.Time, retention Retention) (bool, error) {
@@ -313,6 +318,51 @@ func TestTheLastRowsHaveTheirTimeAndNoMore(t *testing.T) {
 		if took := time.Since(began); took > closeTimeout || j.Queued() != 0 || j.Health().Lost != 2 || !m.closed {
 			t.Errorf("after %s: %+v", took, j.Health())
 		}
+	})
+}
+
+func TestAStoreThatIsGoneIsOpenedAnew(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := new(memory)
+		j, logs := start(t, m)
+		synctest.Wait()
+		m.set(func() { m.gone, m.opens = true, []error{errLocked} })
+		time.Sleep(beatEvery + time.Nanosecond)
+		synctest.Wait()
+		if _, err := j.Store(); !errors.Is(err, ErrNotOpen) || !m.closed {
+			t.Errorf("%v", err)
+		}
+		r := j.Recorder("")
+		r.Ended(call("a"))
+		time.Sleep(lastRetry)
+		synctest.Wait()
+		if h := j.Health(); len(m.rows()) != 1 || !h.Fails.IsZero() || logs.FilterMessage("history cannot be written; calls go on").Len() != 1 {
+			t.Errorf("%+v, %d rows, %v", h, len(m.rows()), logs.All())
+		}
+		j.Close()
+	})
+}
+
+func TestTroubleIsOverWhenTheNextHeartbeatIsWritten(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := new(memory)
+		j, _ := start(t, m)
+		synctest.Wait()
+		m.set(func() { m.fail = errLocked })
+		time.Sleep(beatEvery + time.Nanosecond)
+		synctest.Wait()
+		if j.Health().Fails.IsZero() {
+			t.Error("a heartbeat failed")
+		}
+		m.set(func() { m.fail = nil })
+		time.Sleep(beatEvery)
+		synctest.Wait()
+		if h := j.Health(); !h.Fails.IsZero() {
+			t.Errorf("%+v", h)
+		}
+		j.Close()
 	})
 }
 

@@ -36,7 +36,8 @@ type Store interface {
 	// Write commits rows, all of them or none. A row replaces an earlier one of the same call unless that one has its end
 	// already. An error that is ErrNeverWritten is the rows' own fault, any other may pass.
 	Write(ctx context.Context, rows []Row) error
-	// Beat notes that this gateway lives, and makes calls unknown whose end nobody will write.
+	// Beat notes that this gateway lives, and makes calls unknown whose end nobody will write. It fails with ErrGone if the store
+	// was moved or removed.
 	Beat(ctx context.Context, now time.Time) error
 	// Trim removes a few of the rows that are too many, the oldest first, and reports whether there are more.
 	Trim(ctx context.Context, now time.Time, retention Retention) (more bool, err error)
@@ -55,6 +56,8 @@ var (
 	ErrRefused = errors.New("the history cannot be used")
 	// ErrNeverWritten says that a row can never be written, however often it is tried.
 	ErrNeverWritten = errors.New("the row cannot be written")
+	// ErrGone says that nobody would find what is written: the store has to be opened anew.
+	ErrGone = errors.New("the history is no longer where it was opened")
 )
 
 // LongestCall is longer than a call may last from when it is sent to the end of its answer.

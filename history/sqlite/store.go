@@ -28,8 +28,10 @@ const (
 
 // store is one open file.
 type store struct {
-	db  *sql.DB
-	run int64
+	db   *sql.DB
+	run  int64
+	path string
+	file os.FileInfo // as it was opened
 
 	mu sync.Mutex // one writer at a time: SQLite has no more, and would have the others poll
 
@@ -54,13 +56,16 @@ func open(ctx context.Context, path string, gateway history.Gateway) (_ *store, 
 		return nil, err
 	}
 	db.SetMaxOpenConns(2) // one writes, one reads
-	s := &store{db: db}
+	s := &store{db: db, path: path}
 	defer func() {
 		if err != nil {
 			err = errors.Join(classify(err), db.Close())
 		}
 	}()
 	if err := migrate(ctx, db); err != nil {
+		return nil, err
+	}
+	if s.file, err = os.Stat(path); err != nil {
 		return nil, err
 	}
 	for into, text := range map[**sql.Stmt]string{&s.insert: insertCall, &s.supposed: supposedEnd, &s.closeKey: closeKey} {
@@ -248,6 +253,9 @@ const supposedEnd = "SELECT ended FROM calls WHERE request_id = ? AND ended IS N
 
 // Beat is history.Store's.
 func (s *store) Beat(ctx context.Context, now time.Time) error {
+	if found, err := os.Stat(s.path); err != nil || !os.SameFile(found, s.file) {
+		return fmt.Errorf("%w: %s was moved or removed", history.ErrGone, s.path)
+	}
 	return s.change(ctx, func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, "UPDATE gateways SET seen = ?, over = 0 WHERE run = ?", now.UnixMicro(), s.run); err != nil {
 			return err

@@ -231,6 +231,27 @@ func TestASchemaGoesForwardAlone(t *testing.T) {
 	}
 }
 
+func TestAFileThatIsGoneIsToldAtTheNextHeartbeat(t *testing.T) {
+	t.Parallel()
+	path := newPath(t)
+	s := openAt(t, path, thisNode)
+	if err := s.Beat(t.Context(), time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(path, path+".old"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Beat(t.Context(), time.Now()); !errors.Is(err, history.ErrGone) {
+		t.Errorf("moved: %v", err)
+	}
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Beat(t.Context(), time.Now()); !errors.Is(err, history.ErrGone) {
+		t.Errorf("another in its place: %v", err)
+	}
+}
+
 func TestALockedFileIsTroubleThatPasses(t *testing.T) {
 	t.Parallel()
 	path := newPath(t)
