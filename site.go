@@ -33,6 +33,14 @@ func (s *server) checkPlace(h *Handler) error {
 	if !found {
 		return nil
 	}
+	return s.judgePlace(h, p)
+}
+
+// judgePlace is checkPlace for a handler that stands there.
+func (s *server) judgePlace(h *Handler, p site.Place) error {
+	if p.Behind != "" {
+		return fmt.Errorf("erpsync stands behind %s, which answers every request, so that it would never be asked and calls would go past it: write it first", p.Behind)
+	}
 	if p.Beside > 1 {
 		return errors.New("erpsync is configured twice at one level of a site, and the second would never be asked: put every app into one block, or each block into a handle_path of its own")
 	}

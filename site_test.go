@@ -11,6 +11,23 @@ import (
 	"github.com/caddy-erpsync/caddy-erpsync/internal/site"
 )
 
+func TestAStartAtWhichNothingWouldBeAskedIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		p    site.Place
+		want string
+	}{
+		{site.Place{Beside: 1}, ""},
+		{site.Place{Beside: 2}, "configured twice at one level"},
+		{site.Place{Beside: 1, Behind: "reverse_proxy"}, "erpsync stands behind reverse_proxy, which answers every request"},
+	} {
+		err := (&server{logger: zap.NewNop()}).judgePlace(new(Handler), c.p)
+		if (err != nil) != (c.want != "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%+v: %v", c.p, err)
+		}
+	}
+}
+
 func TestTheStartSaysWhatLinksMiss(t *testing.T) {
 	t.Parallel()
 	system := []*App{{CallAs: "system", ClientID: "x"}}

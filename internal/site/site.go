@@ -26,6 +26,9 @@ type Place struct {
 	Stripped string
 	// Enclosed reports that a matcher other than the site's host leads to the handler, as in handle_path.
 	Enclosed bool
+	// Behind is the directive that answers every request before the handler would be asked, as reverse_proxy in front of it in a route; ""
+	// if there is none.
+	Behind string
 	// Beside counts the handlers of this type in the same list of routes, this one included.
 	Beside int
 }
@@ -75,11 +78,29 @@ func find[H Handler](wanted H, routes caddyhttp.RouteList, at Place) (Place, boo
 				if p, ok := find(wanted, handler.Routes, inner); ok {
 					return p, true
 				}
+			default:
+				if directive := answersAll(handler); directive != "" {
+					inner.Behind = directive
+					if len(route.MatcherSets) == 0 {
+						at.Behind = directive
+					}
+				}
 			}
 		}
 	}
 	where.Beside = beside
 	return where, found
+}
+
+// answersAll returns the directive of a handler that never hands a request on; "" for any other.
+func answersAll(handler caddyhttp.MiddlewareHandler) string {
+	module, ok := handler.(caddy.Module)
+	if !ok {
+		return ""
+	}
+	return map[caddy.ModuleID]string{
+		"http.handlers.reverse_proxy": "reverse_proxy", "http.handlers.static_response": "respond or redir", "http.handlers.error": "error",
+	}[module.CaddyModule().ID]
 }
 
 // RefusesConnect reports whether a route of the site's server answers CONNECT before the handler does.

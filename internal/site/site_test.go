@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/rewrite"
 	"github.com/caddyserver/caddy/v2/modules/caddytls"
 )
@@ -44,6 +45,33 @@ func TestALinkBeginsWithTheSiteThatTheConfigurationNames(t *testing.T) {
 	}
 	if p, found := find(new(handler), routes, Place{}); found {
 		t.Errorf("a handler that is not there was found at %q", p.Host)
+	}
+}
+
+func TestWhatAnswersInFrontOfAHandlerIsNamed(t *testing.T) {
+	t.Parallel()
+	h := new(handler)
+	paths := caddyhttp.MatchPath{"/x"}
+	route := func(handlers ...caddyhttp.MiddlewareHandler) caddyhttp.Route {
+		return caddyhttp.Route{Handlers: handlers}
+	}
+	some := caddyhttp.Route{MatcherSets: caddyhttp.MatcherSets{{&paths}}, Handlers: []caddyhttp.MiddlewareHandler{new(reverseproxy.Handler)}}
+	inside := route(&caddyhttp.Subroute{Routes: caddyhttp.RouteList{route(h)}})
+	for name, c := range map[string]struct {
+		routes caddyhttp.RouteList
+		want   string
+	}{
+		"a proxy":              {caddyhttp.RouteList{route(new(reverseproxy.Handler)), route(h)}, "reverse_proxy"},
+		"in one route":         {caddyhttp.RouteList{route(new(caddyhttp.StaticResponse), h)}, "respond or redir"},
+		"around it":            {caddyhttp.RouteList{route(new(caddyhttp.StaticError)), inside}, "error"},
+		"for some paths":       {caddyhttp.RouteList{some, route(h)}, ""},
+		"what hands on":        {caddyhttp.RouteList{route(new(rewrite.Rewrite)), route(h)}, ""},
+		"behind it":            {caddyhttp.RouteList{route(h), route(new(reverseproxy.Handler))}, ""},
+		"in a route of others": {caddyhttp.RouteList{route(&caddyhttp.Subroute{Routes: caddyhttp.RouteList{route(new(reverseproxy.Handler))}}), inside}, ""},
+	} {
+		if p, found := find(h, c.routes, Place{}); !found || p.Behind != c.want {
+			t.Errorf("%s: %q %t, want %q", name, p.Behind, found, c.want)
+		}
 	}
 }
 
