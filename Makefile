@@ -9,9 +9,9 @@ test: setup
 	$(GO) test -race -count=1 -timeout 20m ./...
 	$(GO) test -count=1 -run TestNoStageAllocatesMoreThanIsStored .
 
-# outage breaks what is around two gateways in fifteen ways and counts what was felt, doubled and lost. It takes three minutes, so it is no part of test.
+# outage breaks what is around two gateways in fifteen ways and counts what was felt, doubled and lost, and plays a night at three. It takes four minutes, so it is no part of test.
 outage: setup
-	$(GO) test -count=1 -timeout 15m -tags outage -run 'NeitherLost|StrictStore|FullDisk' -v ./e2e
+	$(GO) test -count=1 -timeout 15m -tags outage -run 'NeitherLost|StrictStore|FullDisk|TheNight' -v ./e2e
 
 # allocations stores what the stages allocate now. Say in the commit why it is more.
 allocations:
@@ -48,6 +48,7 @@ fuzz:
 	$(GO) test -run '^$$' -fuzz FuzzProve -fuzztime $(FUZZ) ./auth/idp
 	$(GO) test -run '^$$' -fuzz FuzzParsePrivateKey -fuzztime $(FUZZ) ./auth/systemuser
 	$(GO) test -run '^$$' -fuzz FuzzReadApproval -fuzztime $(FUZZ) ./auth/superid
+	$(GO) test -run '^$$' -fuzz FuzzVerifyPush -fuzztime $(FUZZ) ./auth/superid
 	$(GO) test -run '^$$' -fuzz FuzzReadTenants -fuzztime $(FUZZ) ./internal/operator
 	$(GO) test -run '^$$' -fuzz FuzzCaddyfile -fuzztime $(FUZZ) .
 
