@@ -4,6 +4,7 @@ import { chromium } from "playwright-core";
 
 const { SITE, APP, TENANT, PERSON, PERSON_PASSWORD, ADMIN, ADMIN_PASSWORD, CHROMIUM, SHOTS } = process.env;
 const browser = await chromium.launch({
+	timeout: 120_000,
 	executablePath: CHROMIUM,
 	args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
 });
@@ -11,6 +12,7 @@ const found = { urls: [], violations: [] };
 
 async function follow(name, username, password, decide) {
 	const context = await browser.newContext();
+	context.setDefaultTimeout(120_000); // a busy machine is given the time
 	const page = await context.newPage();
 	page.on("framenavigated", (frame) => found.urls.push(frame.url()));
 	page.on("console", (message) => message.type() === "error" && found.violations.push(message.text()));

@@ -6,6 +6,7 @@ const { SITE, USERNAME, PASSWORD, CHROMIUM } = process.env;
 const call = `${SITE}/Cust12345/api/v1/Agents/ErpSync/ForceResync`;
 const body = '{"ErpConnectionId":612,"InternalKeyIds":[1]}';
 const browser = await chromium.launch({
+	timeout: 120_000,
 	executablePath: CHROMIUM,
 	args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
 });
@@ -15,6 +16,7 @@ await new Promise((resolve) => evil.once("listening", resolve));
 const port = evil.address().port;
 try {
 	const context = await browser.newContext();
+	context.setDefaultTimeout(120_000); // a busy machine is given the time
 	const page = await context.newPage();
 	await page.goto(`${SITE}/erpsync/sign-in?tenant=Cust12345&return=/erpsync/session`);
 	await page.fill("input[name=username]", USERNAME);

@@ -5,12 +5,14 @@ import { chromium } from "playwright-core";
 
 const { SITE, USERNAME, PASSWORD, CHROMIUM } = process.env;
 const browser = await chromium.launch({
+	timeout: 120_000,
 	executablePath: CHROMIUM,
 	args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
 });
 const found = {};
 try {
 	const context = await browser.newContext();
+	context.setDefaultTimeout(120_000); // a busy machine is given the time
 	const page = await context.newPage();
 	await page.goto(`${SITE}/erpsync/sign-in?tenant=Cust12345&return=/page`);
 	await page.fill("input[name=username]", USERNAME);

@@ -3,12 +3,14 @@ import { chromium } from "playwright-core";
 
 const { ADDRESS, USERNAME, PASSWORD, CHROMIUM } = process.env;
 const browser = await chromium.launch({
+	timeout: 120_000,
 	executablePath: CHROMIUM,
 	args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
 });
 const found = { errors: [] };
 try {
 	const page = await browser.newPage();
+	page.setDefaultTimeout(120_000); // a busy machine is given the time
 	page.on("pageerror", (error) => found.errors.push(String(error)));
 	await page.goto(ADDRESS);
 	await page.getByRole("link", { name: "Sign in with SuperOffice" }).click();

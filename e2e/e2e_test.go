@@ -94,6 +94,7 @@ type site struct {
 	audit    string
 	caddy    *exec.Cmd
 	ended    chan error // gets how Caddy ended
+	further  []string   // variables beside those of the examples
 	logFile  string
 }
 
@@ -110,8 +111,8 @@ func serveExample(t *testing.T, binary, pages string, changes ...string) *site {
 	return serve(t, binary, strings.NewReplacer(changes...).Replace(config))
 }
 
-// serve serves a Caddyfile by the real binary before a sandbox, with the variables of the examples set.
-func serve(t *testing.T, binary, config string) *site {
+// serve serves a Caddyfile by the real binary before a sandbox, with the variables of the examples set, and further ones.
+func serve(t *testing.T, binary, config string, further ...string) *site {
 	t.Helper()
 	var so *sandbox.Sandbox
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { so.ServeHTTP(w, r) }))
@@ -133,7 +134,7 @@ func serve(t *testing.T, binary, config string) *site {
 		t.Fatal(err)
 	}
 	url := fmt.Sprintf("http://localhost:%d", testport.Take(t))
-	s := &site{runDir: socketDir(t), url: url, so: so, provider: provider, dir: dir, audit: filepath.Join(dir, "audit.log"), logFile: filepath.Join(t.TempDir(), "log")}
+	s := &site{further: further, runDir: socketDir(t), url: url, so: so, provider: provider, dir: dir, audit: filepath.Join(dir, "audit.log"), logFile: filepath.Join(t.TempDir(), "log")}
 	t.Cleanup(func() {
 		s.kill()
 		if raw, err := os.ReadFile(s.logFile); err == nil && t.Failed() {
@@ -165,6 +166,7 @@ func (s *site) run(t *testing.T, binary string) {
 	caddy := exec.CommandContext(t.Context(), binary, "run", "--config", filepath.Join(s.dir, "Caddyfile")) //nolint:gosec // just built
 	caddy.Stdout, caddy.Stderr = log, log
 	caddy.Env = append(os.Environ(), "ERPSYNC_SITE="+s.url, "ERPSYNC_ENVIRONMENT="+s.so.Base(), "ERPSYNC_SECRETS="+s.dir, "ERPSYNC_LOGS="+s.dir, "ERPSYNC_RUN="+s.runDir, "ERPSYNC_ISSUER="+demo.Issuer, "XDG_DATA_HOME="+s.dir, "XDG_CONFIG_HOME="+s.dir)
+	caddy.Env = append(caddy.Env, s.further...)
 	if err := caddy.Start(); err != nil {
 		t.Fatal(err)
 	}

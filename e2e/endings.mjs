@@ -6,6 +6,7 @@ import { chromium } from "playwright-core";
 const { SITE, SO, CONTROL, USERS, EXPIRED, CHROMIUM, SHOTS } = process.env;
 const users = JSON.parse(USERS);
 const browser = await chromium.launch({
+	timeout: 120_000,
 	executablePath: CHROMIUM,
 	args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
 });
@@ -59,6 +60,7 @@ async function look(name, page, answer, frame = page) {
 // ending walks somewhere with a browser of its own, looks, and follows the button.
 async function ending(name, walk, language = "en-GB") {
 	const context = await browser.newContext({ locale: language });
+	context.setDefaultTimeout(120_000); // a busy machine is given the time
 	const page = await context.newPage();
 	const problems = [];
 	let answer;

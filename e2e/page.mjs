@@ -4,6 +4,7 @@ import { chromium } from "playwright-core";
 
 const { SITE, CONTROL, USERNAME, PASSWORD, CHROMIUM, SHOTS } = process.env;
 const browser = await chromium.launch({
+	timeout: 120_000,
 	executablePath: CHROMIUM,
 	args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
 });
@@ -43,6 +44,7 @@ const contrasts = () => {
 async function visit(name, options) {
 	const found = { errors: [], wide: [], pale: [] };
 	const context = await browser.newContext(options);
+	context.setDefaultTimeout(120_000); // a busy machine is given the time
 	const page = await context.newPage();
 	page.on("pageerror", (error) => found.errors.push(String(error)));
 	page.on("console", (message) => {
@@ -62,7 +64,7 @@ async function visit(name, options) {
 	};
 	// settled waits until the result has the title and returns all of its words.
 	const settled = async (...titles) => {
-		await page.waitForFunction((any) => any.includes(document.querySelector("#result h2")?.textContent), titles, { timeout: 20_000 }).catch(async () => {
+		await page.waitForFunction((any) => any.includes(document.querySelector("#result h2")?.textContent), titles, { timeout: 120_000 }).catch(async () => {
 			throw new Error(`${name}: no ${titles} but ${await result.innerText()}`);
 		});
 		return result.innerText();

@@ -77,11 +77,11 @@ func servePage(t *testing.T) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv("ERPSYNC_PAGE", page)
-	return serve(t, buildCaddy(t), "{\n\tadmin off\n}\n"+strings.Replace(string(raw), "\t\tbrowser {\n", "\t\tguard {\n\t\t\trate off\n\t\t\tin_flight connection 2\n\t\t}\n\t\tbrowser {\n", 1))
+	return serve(t, buildCaddy(t), "{\n\tadmin off\n}\n"+strings.Replace(string(raw), "\t\tbrowser {\n", "\t\tguard {\n\t\t\trate off\n\t\t\tin_flight connection 2\n\t\t}\n\t\tbrowser {\n", 1), "ERPSYNC_PAGE="+page)
 }
 
 func TestTheExamplePageSaysInWordsHowEveryResyncEnded(t *testing.T) {
+	t.Parallel()
 	needPackages(t)
 	chromium := need(t, "chromium")
 	s := servePage(t)

@@ -5,6 +5,7 @@ import { chromium } from "playwright-core";
 
 const { SITE, USERNAME, PASSWORD, CHROMIUM, ASSOCIATE } = process.env;
 const browser = await chromium.launch({
+	timeout: 120_000,
 	executablePath: CHROMIUM,
 	args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
 });
@@ -17,6 +18,7 @@ await new Promise((resolve) => outer.once("listening", resolve));
 const client = (usid) => `http://127.0.0.1:${outer.address().port}/?usid=${usid}`;
 try {
 	const context = await browser.newContext();
+	context.setDefaultTimeout(120_000); // a busy machine is given the time
 	const page = await context.newPage();
 	const signIn = async () => {
 		const frame = page.frame("panel");

@@ -3,12 +3,14 @@ import { chromium } from "playwright-core";
 
 const { ADDRESS, USERNAME, PASSWORD, CHROMIUM, SHOTS } = process.env;
 const browser = await chromium.launch({
+	timeout: 120_000,
 	executablePath: CHROMIUM,
 	args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
 });
 const found = { violations: [] };
 try {
 	const context = await browser.newContext();
+	context.setDefaultTimeout(120_000); // a busy machine is given the time
 	const page = await context.newPage();
 	page.on("console", (message) => message.type() === "error" && found.violations.push(message.text()));
 	await page.goto(ADDRESS);

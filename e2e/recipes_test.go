@@ -22,7 +22,7 @@ import (
 const recipes = "../docs/examples/recipes/"
 
 // cook serves a recipe by the real binary.
-func cook(t *testing.T, name string) *site {
+func cook(t *testing.T, name string, further ...string) *site {
 	t.Helper()
 	raw, err := os.ReadFile(recipes + name)
 	if err != nil {
@@ -39,7 +39,7 @@ func cook(t *testing.T, name string) *site {
 	} else {
 		config = "{\n" + options + "}\n" + string(raw)
 	}
-	return serve(t, buildCaddy(t), strings.Replace(config, "import gateway.caddy", "import "+gateway, 1))
+	return serve(t, buildCaddy(t), strings.Replace(config, "import gateway.caddy", "import "+gateway, 1), further...)
 }
 
 // guest is a signed-in person whose connections come from an address of their own.
@@ -112,14 +112,14 @@ func (s *site) works(t *testing.T, public string) (guest, string) {
 }
 
 func TestTheRecipeForASinglePageApp(t *testing.T) {
+	t.Parallel()
 	page := t.TempDir()
 	for name, text := range map[string]string{"index.html": "the app", "app.js": "its script"} {
 		if err := os.WriteFile(filepath.Join(page, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	t.Setenv("ERPSYNC_PAGE", page)
-	s := cook(t, "app.Caddyfile")
+	s := cook(t, "app.Caddyfile", "ERPSYNC_PAGE="+page)
 	g, _ := s.works(t, s.url)
 	for path, want := range map[string]string{"/": "the app", "/customers/12": "the app", "/app.js": "its script", "/erpsync/ready": "ready\n"} {
 		if status, body, _ := g.do(t, http.MethodGet, s.url+path, "", nil); status != http.StatusOK || body != want {
@@ -248,9 +248,9 @@ func (s *site) before(t *testing.T, file string, changes func(port, inner string
 }
 
 func TestTheRecipeBehindNginx(t *testing.T) {
+	t.Parallel()
 	nginx := proxy(t, "nginx")
-	t.Setenv("ERPSYNC_PROXY", "127.0.0.1/32")
-	s := cook(t, "behind.Caddyfile")
+	s := cook(t, "behind.Caddyfile", "ERPSYNC_PROXY=127.0.0.1/32")
 	dir := t.TempDir()
 	public := s.before(t, "nginx.conf", func(address, inner string) []string {
 		return []string{
@@ -280,9 +280,9 @@ func haproxy(program string) func(string) *exec.Cmd {
 }
 
 func TestTheRecipeBehindHAProxy(t *testing.T) {
+	t.Parallel()
 	program := proxy(t, "haproxy")
-	t.Setenv("ERPSYNC_PROXY", "127.0.0.1/32")
-	s := cook(t, "behind.Caddyfile")
+	s := cook(t, "behind.Caddyfile", "ERPSYNC_PROXY=127.0.0.1/32")
 	public := s.before(t, "haproxy.cfg", func(address, inner string) []string {
 		return []string{"bind :443 ssl crt /etc/ssl/erpsync.pem", "bind " + address, "127.0.0.1:8080", "127.0.0.1:" + inner, "hdr Host erpsync.example.com", "hdr Host localhost"}
 	}, haproxy(program))
@@ -292,9 +292,9 @@ func TestTheRecipeBehindHAProxy(t *testing.T) {
 }
 
 func TestTheRecipeBehindABalancerWithTheProxyProtocol(t *testing.T) {
+	t.Parallel()
 	program := proxy(t, "haproxy")
-	t.Setenv("ERPSYNC_PROXY", "127.0.0.1/32")
-	s := cook(t, "proxy_protocol.Caddyfile")
+	s := cook(t, "proxy_protocol.Caddyfile", "ERPSYNC_PROXY=127.0.0.1/32")
 	public := s.before(t, "haproxy-tcp.cfg", func(address, inner string) []string {
 		return []string{"bind :443", "bind " + address, "127.0.0.1:8443", "127.0.0.1:" + inner}
 	}, haproxy(program))
