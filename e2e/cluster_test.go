@@ -388,7 +388,7 @@ func (c *cluster) load(ctx context.Context, callers []http.Header) (took []time.
 	var group sync.WaitGroup
 	for i, header := range callers {
 		group.Go(func() {
-			pace := time.NewTicker(250*time.Millisecond + rand.N(100*time.Millisecond))
+			pace := time.NewTicker(500*time.Millisecond + rand.N(200*time.Millisecond))
 			defer pace.Stop()
 			for n := i; ; n++ {
 				select {

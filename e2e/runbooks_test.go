@@ -222,7 +222,7 @@ func TestTwoGatewaysAreUpgradedWithoutAFailedCall(t *testing.T) {
 			header = person.header()
 		}
 		group.Go(func() {
-			pace := time.NewTicker(50 * time.Millisecond)
+			pace := time.NewTicker(100 * time.Millisecond)
 			defer pace.Stop()
 			for ctx.Err() == nil {
 				if status, body := c.call(entrance, http.MethodPost, resync, header); status != http.StatusOK {
