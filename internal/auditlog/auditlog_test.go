@@ -130,6 +130,11 @@ func TestARequestIsToldInWords(t *testing.T) {
 		return strings.Replace(line("1795539453", id, `"endpoint":"/sign-out","app":"portal","tenant":"Cust1","principal":"tove@uno.example","decision":"allowed",`+fields+`,"status":200`), "erpsync call", "erpsync signed out", 1)
 	}
 	visit += signedOut("eight", `"everywhere":true,"sessions_ended":3,"refresh_tokens_revoked":1`) + signedOut("nine", `"refresh_tokens_revoked":0,"cause":"superid: revoke: 404 Not Found"`)
+	lookup := func(id, fields string) string {
+		return strings.Replace(line("1795539454", id, `"app":"portal","tenant":"Cust1","principal":"tove@uno.example","scheme":"session",`+fields), "erpsync call", "erpsync lookup", 1)
+	}
+	visit += lookup("ten", `"question":"contact","connection_id":612,"searched_id":4711,"decision":"allowed","status":200,"found":2,"duration":0.25`) +
+		lookup("eleven", `"question":"name","connection_id":612,"decision":"refused","reason":"lookup_failed","cause":"the archive answered HTTP 403","status":502`)
 	if err := os.WriteFile(filepath.Join(dir, "c.log"), []byte(line("1795539452", "six", jwtRefused)+visit), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -140,6 +145,8 @@ func TestARequestIsToldInWords(t *testing.T) {
 		"seven":  {"asked the endpoint /callback for app portal", "refused 403 credential_invalid", "because begun too long ago"},
 		"eight":  {"asked the endpoint /sign-out for app portal in Cust1", "by tove@uno.example", "ended 3 sessions; SuperID took back 1 refresh tokens"},
 		"nine":   {"ended sessions that the store did not count; SuperID took back 0 refresh tokens", "but superid: revoke: 404 Not Found"},
+		"ten":    {"asked the endpoint /lookup for app portal in Cust1, by contact, connection 612", "by tove@uno.example (session)", "found 2 after 0.250 s"},
+		"eleven": {"by name, connection 612", "refused 502 lookup_failed: SuperOffice did not answer the look-up", "because the archive answered HTTP 403", "to do see"},
 		"killed": {"connection 614, 7 keys", "it may have run"},
 	} {
 		out, _, err := outcomes(t, "--request", id, dir)

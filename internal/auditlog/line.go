@@ -18,7 +18,7 @@ type Line struct {
 	Time    time.Time
 	Started bool // the call was about to be sent; another line tells its end
 	Act     *Act // what an operator did, or SuperOffice's notice; nil for a call
-	Visit   bool // a request to an endpoint (sign-in, session, approval) that was refused, or a sign-out, and no call
+	Visit   bool // a request to an endpoint (sign-in, session, approval) that was refused, a sign-out or a look-up, and no call
 	Raw     json.RawMessage
 
 	RequestID       string  `json:"request_id"`
@@ -53,6 +53,9 @@ type Line struct {
 	// SessionsEnded and TokensRevoked are a sign-out's; nil: not told.
 	SessionsEnded *int `json:"sessions_ended"`
 	TokensRevoked *int `json:"refresh_tokens_revoked"`
+	// Question is a look-up's kind, Found how many matches it had; nil: it was refused.
+	Question string `json:"question"`
+	Found    *int   `json:"found"`
 }
 
 // Act is what an operator did over the admin API, or what SuperOffice said of a tenant and what followed.
@@ -135,9 +138,13 @@ const (
 	endedMessage   = "erpsync call"
 	actMessage     = "erpsync admin act"
 	visitMessage   = "erpsync endpoint refused"
+	lookupMessage  = "erpsync lookup"
 	signOutMessage = "erpsync signed out"
 	noticeMessage  = outcome.NoticeMessage // SuperOffice's, which has the fields of an act
 )
+
+// lookupEndpoint is what a look-up's line is of.
+const lookupEndpoint = "/lookup"
 
 var errNotAudit = errors.New("not an audit line")
 
@@ -166,6 +173,8 @@ func parse(raw []byte) (line Line, err error) {
 		line.Started = true
 	case visitMessage, signOutMessage:
 		line.Visit = true
+	case lookupMessage:
+		line.Visit, line.Endpoint = true, lookupEndpoint
 	case actMessage, noticeMessage:
 		return parseAct(raw, head.TS)
 	default:

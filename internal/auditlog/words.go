@@ -34,6 +34,8 @@ func (l *Line) tell(out io.Writer) error {
 			say("to do", remedy)
 		}
 		say("more", reason.Page())
+	case l.Found != nil:
+		say("found", fmt.Sprintf("%d after %.3f s", *l.Found, l.Duration))
 	case l.TokensRevoked != nil:
 		say("ended", l.ended())
 		say("but", l.Check)
@@ -69,6 +71,9 @@ func (l *Line) asked() string {
 		}
 	}
 	switch {
+	case l.Question != "" && l.ConnectionID != nil:
+		text += fmt.Sprintf(", by %s, connection %d", l.Question, *l.ConnectionID)
+	case l.Endpoint == lookupEndpoint:
 	case l.ResyncAll:
 		text += ", everything"
 	case l.ConnectionID != nil:
