@@ -150,6 +150,8 @@ type CheckRequest struct {
 	App         string `json:"app"`
 	Tenant      string `json:"tenant,omitempty"`
 	Environment string `json:"environment,omitempty"`
+	// ERP asks too whether the ERP systems answer behind the connections that the app may use.
+	ERP bool `json:"erp,omitempty"`
 }
 
 // Check is what a check found.

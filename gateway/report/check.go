@@ -21,6 +21,7 @@ import (
 
 const (
 	checkTimeout   = time.Minute
+	erpTimeout     = 5 * time.Minute // connectors take their time
 	maxCheckAnswer = 1 << 20
 )
 
@@ -37,9 +38,13 @@ func (s *Sites) Check(ctx context.Context, request CheckRequest) (Check, error) 
 	if err != nil {
 		return Check{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	timeout := checkTimeout
+	if request.ERP {
+		timeout = erpTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	c := &check{siteApp: app, tenant: tenant}
+	c := &check{siteApp: app, tenant: tenant, erp: request.ERP}
 	c.report = Check{App: app.Name, Environment: app.site.EnvironmentLabel(), Tenant: string(tenant), OK: true}
 	c.run(ctx)
 	app.site.Platform().Logger.Info("app checked", zap.String("app", app.Name), zap.String("tenant", string(tenant)), zap.Bool("ok", c.report.OK))
@@ -60,6 +65,9 @@ type check struct {
 	token      auth.Secret
 	approved   bool // the token came from an approval at this gateway
 	credential auth.Credential
+
+	erp         bool // ask for the ERP systems too
+	connections []superoffice.Connection
 }
 
 // trouble is why a step failed, and what to do about it.
@@ -70,21 +78,23 @@ type checkStep struct {
 	name    string
 	applies func(online bool, callAs auth.CallAs) bool
 	try     func(*check, context.Context) (found string, failed *trouble)
+	erp     bool // only if the ERP systems are asked for
 }
 
 var checkSteps = []checkStep{
-	{"registry", func(bool, auth.CallAs) bool { return true }, (*check).registryStep},
-	{"state", func(online bool, _ auth.CallAs) bool { return online }, (*check).stateStep},
-	{"token", func(online bool, as auth.CallAs) bool { return online && as == auth.AsSystem }, (*check).tokenStep},
-	{"credential", func(_ bool, as auth.CallAs) bool { return as != auth.AsUser }, (*check).credentialStep},
-	{"agent", func(_ bool, as auth.CallAs) bool { return as != auth.AsUser }, (*check).agentStep},
-	{"connections", func(_ bool, as auth.CallAs) bool { return as != auth.AsUser }, (*check).connectionsStep},
+	{"registry", func(bool, auth.CallAs) bool { return true }, (*check).registryStep, false},
+	{"state", func(online bool, _ auth.CallAs) bool { return online }, (*check).stateStep, false},
+	{"token", func(online bool, as auth.CallAs) bool { return online && as == auth.AsSystem }, (*check).tokenStep, false},
+	{"credential", func(_ bool, as auth.CallAs) bool { return as != auth.AsUser }, (*check).credentialStep, false},
+	{"agent", func(_ bool, as auth.CallAs) bool { return as != auth.AsUser }, (*check).agentStep, false},
+	{"connections", func(_ bool, as auth.CallAs) bool { return as != auth.AsUser }, (*check).connectionsStep, false},
+	{"erp", func(_ bool, as auth.CallAs) bool { return as != auth.AsUser }, (*check).erpStep, true},
 }
 
 // run takes one step after another, up to the first that fails.
 func (c *check) run(ctx context.Context) {
 	for _, step := range checkSteps {
-		if !step.applies(c.site.Online(), c.CallAs) {
+		if !step.applies(c.site.Online(), c.CallAs) || step.erp && !c.erp {
 			continue
 		}
 		began := time.Now()
@@ -233,24 +243,35 @@ func (c *check) connectionsStep(ctx context.Context) (string, *trouble) {
 	if len(all) == 0 {
 		return "", &trouble{"the tenant has no ERP connection", "have the tenant's administrator set one up in SuperOffice"}
 	}
-	admitted := c.Connections
-	if c.grant.Connections != nil {
-		admitted = c.grant.Connections
-	}
+	c.connections = all
 	names := make([]string, len(all))
 	for i, connection := range all {
 		names[i] = fmt.Sprintf("%d %s", connection.ID, superid.Clean(connection.Name))
-		if !admitted.Admits(connection.ID) {
+		if !c.admits(connection.ID) {
 			names[i] += " (not among connections)"
 		}
 	}
 	return strings.Join(names, ", "), nil
 }
 
+// admits reports whether the app may use a connection.
+func (c *check) admits(connection int32) bool {
+	admitted := c.Connections
+	if c.grant.Connections != nil {
+		admitted = c.grant.Connections
+	}
+	return admitted.Admits(connection)
+}
+
 // ask sends one request with the credential, as a call would be sent.
 func (c *check) ask(ctx context.Context, method, path string) (status int, body []byte, err error) {
+	return c.askWith(ctx, method, path, "")
+}
+
+// askWith is ask with a body in JSON.
+func (c *check) askWith(ctx context.Context, method, path, document string) (status int, body []byte, err error) {
 	c.charge()
-	req, err := http.NewRequestWithContext(ctx, method, c.api+path, http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, method, c.api+path, strings.NewReader(document))
 	if err != nil {
 		return 0, nil, err
 	}

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/caddy-erpsync/caddy-erpsync/auth"
+	"github.com/caddy-erpsync/caddy-erpsync/gateway"
 	"github.com/caddy-erpsync/caddy-erpsync/gateway/report"
 	"github.com/caddy-erpsync/caddy-erpsync/internal/gatewaytest"
 	"github.com/caddy-erpsync/caddy-erpsync/sandbox"
@@ -70,5 +72,60 @@ func TestACheckFindsThatSuperOfficeDoesNotGrantTheAgent(t *testing.T) {
 		if last := c.Steps[len(c.Steps)-1]; c.OK || last.Name != "agent" || !strings.Contains(last.Remedy, "app manager") {
 			t.Errorf("%s: %+v", how, c)
 		}
+	}
+}
+
+func TestACheckAsksOnDemandWhetherTheERPSystemsAreAlive(t *testing.T) {
+	t.Parallel()
+	g := newDesk(t, gatewaytest.Configure(func(c *gateway.Config) { c.Apps[1].Connections = &auth.Connections{IDs: []int32{612, 614, 615}} }))
+	erp := func() report.Check {
+		t.Helper()
+		check, err := g.sites.Check(t.Context(), report.CheckRequest{App: "erp", Tenant: "Cust12345", ERP: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return check
+	}
+	last := func(c report.Check) report.Step { return c.Steps[len(c.Steps)-1] }
+	if c := g.check("Cust12345"); last(c).Name != "connections" {
+		t.Errorf("asked without being told to: %+v", c)
+	}
+	c := erp()
+	if said := last(c); !c.OK || said.Name != "erp" || said.Found != "612 Visma: the ERP system answers, never synchronised; 614 Paused ERP: not active, never synchronised" {
+		t.Errorf("%+v", c)
+	}
+	for _, run := range g.SO.Runs() { // questions alone, and of no connection that is another's
+		if run.Connection == 613 || run.Operation != "GetEngineStatus" && run.Operation != "GetErpSyncConnectionSummary" && run.Operation != "TestConnectionById" {
+			t.Errorf("%+v", run)
+		}
+	}
+	if got := g.Resync(g.Service()); got.Status != http.StatusOK {
+		t.Fatalf("%d %s", got.Status, got.Body)
+	}
+	if said := last(erp()); !strings.Contains(said.Found, "612 Visma: the ERP system answers, last synchronised 20") {
+		t.Errorf("%+v", said)
+	}
+	g.SO.Switch(func(s *sandbox.Switches) { s.ERP = "gone" })
+	if c := erp(); c.OK || last(c).Name != "erp" || !strings.Contains(last(c).Found, "the ERP system does not answer") || last(c).Remedy == "" {
+		t.Errorf("gone: %+v", c)
+	}
+	for answer, want := range map[string]sandbox.Answer{"answered HTTP 500": {Status: 500, Body: "x"}, "in JSON": {Body: "<html>"}} {
+		g.SO.Answer(func(operation string, _ int) *sandbox.Answer {
+			if operation == "GetEngineStatus" {
+				return nil
+			}
+			return &want
+		})
+		if c := erp(); c.OK || !strings.Contains(last(c).Found, "connection 612 cannot be asked about") || !strings.Contains(last(c).Found, answer) {
+			t.Errorf("%s: %+v", answer, c)
+		}
+	}
+}
+
+func TestCallersCannotAskHowAnERPSystemIs(t *testing.T) {
+	t.Parallel()
+	g := newDesk(t)
+	for _, operation := range []string{"GetErpSyncConnectionSummary", "TestConnectionById"} {
+		g.Refused(g.Do(nil, http.MethodPost, "/Cust12345/api/v1/Agents/ErpSync/"+operation, `{"ErpConnectionId":612}`, g.Service()), http.StatusForbidden, "operation_not_granted")
 	}
 }

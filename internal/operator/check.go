@@ -23,14 +23,16 @@ It moves no data. The first step that fails ends it and says what to do.
 
   caddy erpsync check erp Cust12345
   caddy erpsync check erp --all --json > check.json
+  caddy erpsync check erp Cust12345 --erp                     # are the ERP systems alive?
   caddy erpsync check office                                  # onsite
 
 It ends with 0 when every step of every tenant went well, with 2 when one did not, and with 1
-when the gateway cannot be asked. A check of a tenant mints a ticket and sends up to five requests.`
+when the gateway cannot be asked. A check of a tenant mints a ticket and sends up to five requests;
+--erp adds two for each connection that the app may use, of at most 20.`
 
 func checkCommand() *cobra.Command {
 	var gateway gateway
-	var asJSON, all, wide bool
+	var asJSON, all, wide, erp bool
 	var environment string
 	var atOnce int
 	cmd := &cobra.Command{
@@ -52,7 +54,7 @@ func checkCommand() *cobra.Command {
 				tenants = []string{""} // onsite
 			}
 			began := time.Now()
-			checks, err := gateway.checkAll(cmd, app, environment, tenants, atOnce)
+			checks, err := gateway.checkAll(cmd, report.CheckRequest{App: app, Environment: environment, ERP: erp}, tenants, atOnce)
 			if len(checks) == 1 && err != nil {
 				return err
 			}
@@ -69,6 +71,7 @@ func checkCommand() *cobra.Command {
 	flags := cmd.Flags()
 	flags.BoolVar(&asJSON, "json", false, "as JSON, a list of checks")
 	flags.BoolVar(&all, "all", false, "every tenant that the app is granted in, but for suspended ones")
+	flags.BoolVar(&erp, "erp", false, "ask too whether the ERP systems answer, and when they last synchronised")
 	flags.IntVar(&atOnce, "at-once", 4, "with several tenants, how many at a time")
 	wideFlag(flags, &wide)
 	environmentFlag(flags, &environment)
@@ -118,7 +121,7 @@ func (g *gateway) tenantsOf(cmd *cobra.Command, app, environment string) (tenant
 
 // checkAll checks tenants, several at a time, and gives the checks in the order of the tenants; one that could not
 // be made has an Error. What has been checked is told on a terminal.
-func (g *gateway) checkAll(cmd *cobra.Command, app, environment string, tenants []string, atOnce int) ([]report.Check, error) {
+func (g *gateway) checkAll(cmd *cobra.Command, request report.CheckRequest, tenants []string, atOnce int) ([]report.Check, error) {
 	checks, errs := make([]report.Check, len(tenants)), make([]error, len(tenants))
 	progress := newProgress(cmd.ErrOrStderr(), len(tenants))
 	defer progress.end()
@@ -127,9 +130,11 @@ func (g *gateway) checkAll(cmd *cobra.Command, app, environment string, tenants 
 	for range min(atOnce, len(tenants)) {
 		group.Go(func() {
 			for i := range next {
-				errs[i] = g.ask(cmd.Context(), http.MethodPost, report.CheckPath, report.CheckRequest{App: app, Tenant: tenants[i], Environment: environment}, &checks[i])
+				its := request
+				its.Tenant = tenants[i]
+				errs[i] = g.ask(cmd.Context(), http.MethodPost, report.CheckPath, its, &checks[i])
 				if errs[i] != nil {
-					checks[i] = report.Check{App: app, Tenant: tenants[i], Error: errs[i].Error()}
+					checks[i] = report.Check{App: its.App, Tenant: tenants[i], Error: errs[i].Error()}
 				}
 				progress.done(errs[i] == nil && checks[i].OK)
 			}
