@@ -23,7 +23,8 @@ type failure struct {
 func (b *Backoff) Blocked(key string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return time.Now().Before(b.failed[key].until)
+	f, failed := b.failed[key]
+	return failed && time.Now().Before(f.until)
 }
 
 // Record notes how an attempt ended.

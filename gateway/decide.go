@@ -56,15 +56,15 @@ func (a *Admission) Decide(ctx context.Context, order *Order, record *outcome.Re
 
 func (d *Decision) take(ctx context.Context) *auth.Refusal {
 	limits, meter, app, tenant := d.gateway.config.Limits, &d.gateway.state.meter, d.app.Name, string(d.Principal.Tenant)
-	began, until, connection := time.Now(), time.Time{}, d.order.Arguments.Connection
-	if patience := d.gateway.config.Wait; patience > 0 {
-		until = began.Add(patience)
+	connection, began, until := d.order.Arguments.Connection, d.clock(), time.Time{}
+	if !began.IsZero() {
+		until = began.Add(d.gateway.config.Wait)
 	}
 	if wait := meter.AwaitRate(ctx, until, limits, app, tenant, connection); wait > 0 {
-		d.waited(began)
+		d.waited(since(began))
 		return auth.Refuse(auth.RateLimited, gaveUp(ctx, fmt.Errorf("rate %g of app %s in %s is used up", limits.PerSecond, app, place(tenant)))).After(wait)
 	}
-	waited := time.Since(began)
+	waited := since(began)
 	if d.order.IdempotencyKey != "" && !d.order.DryRun {
 		if refusal := d.beginKeyed(ctx); refusal != nil || d.Kept != nil {
 			return refusal
@@ -73,9 +73,9 @@ func (d *Decision) take(ctx context.Context) *auth.Refusal {
 	if refusal := d.onHold(ctx); refusal != nil {
 		return refusal
 	}
-	began = time.Now()
+	began = d.clock()
 	leave, full := meter.AwaitPlace(ctx, until, limits, app, tenant, connection)
-	d.waited(began.Add(-waited))
+	d.waited(waited + since(began))
 	if leave == nil {
 		refusal := auth.Refuse(auth.TooManyInFlight, gaveUp(ctx, fmt.Errorf("in_flight %s is full", full))).After(runningRetry)
 		refusal.Detail += " (in_flight " + full + ")"
@@ -113,9 +113,25 @@ func place(tenant string) string {
 // leastWait is what counts as having waited at all.
 const leastWait = time.Millisecond
 
+// clock returns the time if calls may wait for their turn, and the zero time if none does.
+func (d *Decision) clock() time.Time {
+	if d.gateway.config.Wait <= 0 {
+		return time.Time{}
+	}
+	return time.Now()
+}
+
+// since returns the time that has passed since began; 0 for the zero time.
+func since(began time.Time) time.Duration {
+	if began.IsZero() {
+		return 0
+	}
+	return time.Since(began)
+}
+
 // waited records how long the call waited for its turn.
-func (d *Decision) waited(since time.Time) {
-	if waited := time.Since(since); d.gateway.config.Wait > 0 && waited >= leastWait {
+func (d *Decision) waited(waited time.Duration) {
+	if waited >= leastWait {
 		d.record.Waited = waited
 	}
 }

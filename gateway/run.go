@@ -171,13 +171,12 @@ func operationURL(api string, op superoffice.Operation) *url.URL {
 // amend reports whether the answer says that the call did not run for a reason that the
 // gateway has mended, so that it is to be sent again. The answer is closed if it does.
 func (c *upstreamCall) amend(ctx context.Context, resp *http.Response) (again bool, refusal *auth.Refusal) {
-	stale := !c.with.Expires.IsZero() && time.Now().After(c.with.Expires)
 	switch {
 	case resp.StatusCode == http.StatusMisdirectedRequest && c.g.hosts.follows():
 		discard(resp)
 		c.api, refusal = c.g.hosts.moved(ctx, c.Principal.Tenant, c.api)
 		return refusal == nil, refusal
-	case resp.StatusCode == http.StatusUnauthorized, resp.StatusCode == http.StatusForbidden && stale:
+	case resp.StatusCode == http.StatusUnauthorized, resp.StatusCode == http.StatusForbidden && c.stale():
 		discard(resp)
 		// A secret has no overlap when it is replaced at SuperOffice: the file may be newer than what was sent.
 		secretReplaced := !c.appToken.IsZero() && !c.app.secret.Reload().Equal(c.appToken.Reveal())
@@ -192,6 +191,11 @@ func (c *upstreamCall) amend(ctx context.Context, resp *http.Response) (again bo
 		return true, nil
 	}
 	return false, nil
+}
+
+// stale reports whether the credential that was sent has ended since.
+func (c *upstreamCall) stale() bool {
+	return !c.with.Expires.IsZero() && time.Now().After(c.with.Expires)
 }
 
 // discard reads a short answer to its end, so that the connection can be used again.

@@ -58,7 +58,10 @@ func (r *Running) MayRun(name string) (id string, left time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	u, ok := r.unended[name]
-	if left = time.Until(u.until); !ok || left <= 0 {
+	if !ok {
+		return "", 0
+	}
+	if left = time.Until(u.until); left <= 0 {
 		return "", 0
 	}
 	return u.id, left
