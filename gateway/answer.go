@@ -184,7 +184,7 @@ func ended(err error) error {
 	return err
 }
 
-// readFull reads until part is full or the answer has ended, which an error says. Unlike io.ReadFull it keeps io.EOF apart.
+// readFull reads until part is full or the body has ended, which an error says. Unlike io.ReadFull it keeps io.EOF apart.
 func readFull(body io.Reader, part []byte) (n int, err error) {
 	for n < len(part) && err == nil {
 		var m int

@@ -33,6 +33,7 @@ type Decision struct {
 	withheld bool
 	name     string // of what the call does; "" for one that resynchronises nothing
 	held     []func()
+	room     [2]func() // of held, as most calls need it
 }
 
 const (
@@ -47,6 +48,7 @@ const (
 func (a *Admission) Decide(ctx context.Context, order *Order, record *outcome.Record) (*Decision, *auth.Refusal) {
 	g := a.app.gateway
 	d := &Decision{Admission: a, order: order, record: record, gateway: g}
+	d.held = d.room[:0]
 	if refusal := d.take(ctx); refusal != nil {
 		d.Release()
 		return nil, refusal

@@ -69,11 +69,12 @@ func (h *hosts) tenantOf(api string) string {
 
 // locationRefusal translates an error of the locator; nil for nil.
 func locationRefusal(err error) *auth.Refusal {
-	var stopped *superoffice.NotRunningError
+	if err == nil {
+		return nil
+	}
+	var stopped *superoffice.NotRunningError // below, since both are allocated
 	var untrusted *superoffice.HostNotTrustedError
 	switch {
-	case err == nil:
-		return nil
 	case errors.As(err, &stopped):
 		return auth.Refuse(auth.TenantNotRunning, err).After(time.Minute)
 	case errors.As(err, &untrusted):

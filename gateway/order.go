@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -117,32 +118,47 @@ func (x *exchange) readBody() ([]byte, *auth.Refusal) {
 func ReadBody(w http.ResponseWriter, r *http.Request, bound string, limit int64, timeout time.Duration) ([]byte, *auth.Refusal) {
 	controller := http.NewResponseController(w)
 	_ = controller.SetReadDeadline(time.Now().Add(timeout))
-	var body bytes.Buffer
-	if size := r.ContentLength; size > 0 && size <= limit {
-		body.Grow(int(size) + bytes.MinRead) // or ReadFrom grows once more to find the end
+	announced := r.ContentLength
+	if announced > limit {
+		announced = -1
 	}
-	_, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, limit))
+	body, err := readWhole(http.MaxBytesReader(w, r.Body, limit), announced)
 	if err == nil {
 		// Otherwise the time stays over: the server would wait for the rest of the body before it lets the refusal go.
 		_ = controller.SetReadDeadline(time.Time{})
 	}
-	var tooLarge *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLarge):
+	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 		return nil, auth.Refuse(auth.BodyTooLarge, fmt.Errorf("the body is longer than %s, %d bytes", bound, limit))
-	case err != nil:
+	}
+	if err != nil {
 		return nil, auth.Refuse(auth.BodyIncomplete, err)
 	}
-	return body.Bytes(), nil
+	return body, nil
+}
+
+// readWhole reads to the end. announced is how long the body should be, in bytes; less than zero if that is not known.
+// A bytes.Buffer alone would allocate half a kilobyte more for each body, to look for its end.
+func readWhole(from io.Reader, announced int64) ([]byte, error) {
+	if announced < 0 {
+		announced = bytes.MinRead - 1
+	}
+	first := make([]byte, announced+1)
+	n, err := readFull(from, first)
+	if err != nil { // nearly always io.EOF
+		return first[:n], ended(err)
+	}
+	whole := bytes.NewBuffer(first)
+	_, err = whole.ReadFrom(from)
+	return whole.Bytes(), err
 }
 
 func (x *exchange) readArguments(body []byte) (superoffice.Arguments, *auth.Refusal) {
 	arguments, err := superoffice.ReadArguments(x.path.Operation, x.r.Header, body)
-	var where *superoffice.ArgumentError
-	switch {
-	case err == nil:
+	if err == nil {
 		return arguments, nil
-	case !errors.As(err, &where):
+	}
+	where, ok := errors.AsType[*superoffice.ArgumentError](err)
+	if !ok {
 		return arguments, auth.Refuse(auth.Internal, err)
 	}
 	refusal := auth.Refuse(auth.BodyNotUnderstood, err)

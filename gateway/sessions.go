@@ -63,25 +63,32 @@ func bearer(s session.Session) auth.Credential {
 // its life where that is shorter.
 const renewAhead = time.Minute
 
-// usable reports whether the session's token can be used and is not the one that was rejected.
-func usable(s session.Session, rejected auth.Secret) bool {
-	return time.Now().Before(s.AccessExpires) && (rejected.IsZero() || !s.Access.Equal(rejected.Reveal()))
+// usable reports whether the session's token can be used now and is not the one that was rejected.
+func usable(now time.Time, s *session.Session, rejected auth.Secret) bool {
+	return now.Before(s.AccessExpires) && (rejected.IsZero() || !s.Access.Equal(rejected.Reveal()))
 }
 
 // lasting reports whether the session's token need not be renewed either.
-func lasting(s session.Session, rejected auth.Secret) bool {
-	return usable(s, rejected) && time.Now().Before(s.RenewAt(renewAhead))
+func lasting(s *session.Session, rejected auth.Secret) bool {
+	now := time.Now()
+	return usable(now, s, rejected) && now.Before(s.RenewAt(renewAhead))
 }
 
 // fresh returns the session with a token that can be used: its own while that lasts
 // and was not rejected, or one that is renewed, once for all who wait, here and at the other gateways.
 func (n *Sessions) fresh(ctx context.Context, token session.Token, s session.Session, rejected auth.Secret) (session.Session, *auth.Refusal) {
-	if lasting(s, rejected) || s.Refresh.IsZero() && usable(s, rejected) { // one that cannot be renewed lasts to its end
+	if lasting(&s, rejected) || s.Refresh.IsZero() && usable(time.Now(), &s, rejected) { // one that cannot be renewed lasts to its end
 		return s, nil
 	}
+	return n.renewed(ctx, token, s, rejected)
+}
+
+// renewed is fresh for a token that is due. It is a function of its own because its closure has the session allocated,
+// which no other call needs.
+func (n *Sessions) renewed(ctx context.Context, token session.Token, s session.Session, rejected auth.Secret) (session.Session, *auth.Refusal) {
 	place := token.Place()
 	// A failure ahead of time was felt by nobody: when there is no token left, it is tried at once.
-	ahead := usable(s, rejected)
+	ahead := usable(time.Now(), &s, rejected)
 	attempts := string(place[:])
 	if ahead {
 		attempts = "ahead " + attempts
@@ -93,7 +100,7 @@ func (n *Sessions) fresh(ctx context.Context, token session.Token, s session.Ses
 		return s, auth.Refuse(auth.CredentialUnavailable, errors.New("SuperID renewed nothing a moment ago")).After(2 * time.Second)
 	}
 	done := n.renewals.DoChan(string(place[:]), func() (any, error) {
-		renewed, err := n.renewOnce(token, rejected, ahead && usable(s, rejected))
+		renewed, err := n.renewOnce(token, rejected, ahead && usable(time.Now(), &s, rejected))
 		if !unstored(err) {
 			n.failures.Record(attempts, err == nil)
 		}
@@ -134,7 +141,7 @@ func (n *Sessions) renewOnce(token session.Token, rejected auth.Secret, unwaited
 		case !found:
 			err = errSessionEnded
 			return true
-		case lasting(stored, rejected):
+		case lasting(&stored, rejected):
 			renewed, err = stored, nil
 			return true
 		}
