@@ -41,7 +41,7 @@ func (r *jsonAnswer) token() (jsontext.Token, error) {
 // inner is token where the text cannot end yet.
 func (r *jsonAnswer) inner() (jsontext.Token, error) {
 	token, err := r.token()
-	if errors.Is(err, io.EOF) {
+	if err != nil && errors.Is(err, io.EOF) { // errors.Is is a call, and this is asked for each token
 		err = io.ErrUnexpectedEOF
 	}
 	return token, err

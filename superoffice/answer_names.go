@@ -2,6 +2,7 @@ package superoffice
 
 import (
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -12,18 +13,19 @@ type names uint16
 // take notes a property and gives the name that it is understood by, "" for one that
 // an outcome is not told from.
 func (n *names) take(name string) (string, error) {
-	for i, known := range answerNames {
-		if !strings.EqualFold(known, name) {
-			continue
-		}
-		if *n&(1<<i) != 0 {
-			return "", ErrTwice
-		}
-		*n |= 1 << i
-		if known == name {
-			return known, nil
-		}
+	i := slices.Index(answerNames, name) // as SuperOffice writes it
+	if i < 0 {
+		i = slices.IndexFunc(answerNames, func(known string) bool { return strings.EqualFold(known, name) })
+	}
+	if i < 0 {
 		return "", nil
+	}
+	if *n&(1<<i) != 0 {
+		return "", ErrTwice
+	}
+	*n |= 1 << i
+	if answerNames[i] == name {
+		return name, nil
 	}
 	return "", nil
 }
