@@ -43,9 +43,6 @@ func TestSuperOfficeIsReachedOverTLSWithTheOperatorsTrustAndNoOther(t *testing.T
 	}
 }
 
-// onsiteApp is the least that is taken.
-const onsiteApp = "upstream https://a.example\napp a {\nagents ErpSync\n}\nsuperoffice session\n"
-
 // A POST on a connection that SuperOffice is just closing is lost, and cannot be repeated: so the gateway closes it first.
 func TestAConnectionIsGivenUpBeforeSuperOfficeClosesIt(t *testing.T) {
 	t.Parallel()

@@ -194,7 +194,7 @@ func TestWhatFailsDoesNotDependOnTheOrderInWhichCallsAreWritten(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	operations := []superoffice.Operation{superoffice.ForceResync, superoffice.ForceResync, superoffice.ForceResyncNoBlankValues, superoffice.ForceResyncBatchTask}
 	classes := []outcome.Class{outcome.OK, outcome.OK, outcome.Info, outcome.Error, outcome.Fault, outcome.Unknown, outcome.Accepted}
-	for range 10 {
+	for range 6 {
 		c, rows := newCalls(), []history.Row(nil)
 		for range 40 {
 			var keys []any
