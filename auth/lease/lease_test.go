@@ -143,3 +143,14 @@ func TestWorkIsDoneOnceAndByEachWithoutALocker(t *testing.T) {
 		}
 	})
 }
+
+// Whoever had the lease may have finished between the question and the lease.
+func TestWorkThatWasDoneJustBeforeTheLeaseWasTakenIsNotDoneAgain(t *testing.T) {
+	t.Parallel()
+	asked, worked := 0, false
+	locker := new(flaky)
+	Do(t.Context(), locker, "n", func(context.Context) bool { asked++; return asked > 1 }, func(context.Context) { worked = true })
+	if worked || asked != 2 || locker.releases.Load() != 1 {
+		t.Errorf("worked %t after %d questions, %d releases", worked, asked, locker.releases.Load())
+	}
+}

@@ -156,6 +156,47 @@ func TestASessionWithoutRefreshTokenEndsWithItsAccessToken(t *testing.T) {
 	}
 }
 
+// A store forgets a session when it was to end as it was written; a configuration that came meanwhile may be stricter.
+func TestAShorterIdleHoldsForTheSessionsThatAreThere(t *testing.T) {
+	t.Parallel()
+	m, c := newManager(t)
+	token, _, err := m.Start(t.Context(), person())
+	if err != nil {
+		t.Fatal(err)
+	}
+	stricter := *m
+	stricter.Idle = 10 * time.Minute
+	c.advance(11 * time.Minute)
+	if _, found, err := stricter.Load(t.Context(), token); found || err != nil {
+		t.Errorf("%v, %v", found, err)
+	}
+}
+
+// A revocation is remembered for longer than the sessions of its time live, since a configuration that follows may let
+// them live on.
+func TestALongerLifetimeBringsNobodyBackWhoWasSignedOut(t *testing.T) {
+	t.Parallel()
+	m, c := newManager(t)
+	long := *m
+	long.Idle, long.Lifetime = 30*24*time.Hour, 30*24*time.Hour
+	token, _, err := long.Start(t.Context(), person())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.RevokePerson(t.Context(), person().Tenant, person().UPN); err != nil {
+		t.Fatal(err)
+	}
+	c.advance(4 * time.Hour) // longer than a session of m's lives
+	for range 2 * sweepAtOnce {
+		if _, _, err := m.Start(t.Context(), Session{App: "other", Tenant: "Cust9", UPN: "x@y.example", Refresh: auth.NewSecret("x")}); err != nil { // which sweeps
+			t.Fatal(err)
+		}
+	}
+	if _, found, err := long.Load(t.Context(), token); found || err != nil {
+		t.Errorf("%v, %v", found, err)
+	}
+}
+
 func TestTheXSRFTokenIsBoundToItsSession(t *testing.T) {
 	t.Parallel()
 	m, _ := newManager(t)

@@ -99,8 +99,89 @@ func TestClaimsOfSuperIDHaveTheirExactNamesAndStandThereOnce(t *testing.T) {
 			t.Errorf("%s: taken", name)
 		}
 	}
+	// What binds a token to its attempt, its tenant and its person: each is refused on its own.
+	for name, c := range map[string]struct {
+		more   string
+		signIn SignIn
+		access string
+	}{
+		"an access token of another tenant": {tenant + exp, SignIn{Nonce: "n", Verifier: "v"}, "8A:Cust99999.x"},
+		"an access token of no tenant":      {tenant + exp, SignIn{Nonce: "n", Verifier: "v"}, "opaque"},
+		"another attempt's nonce":           {tenant + exp, SignIn{Nonce: "m", Verifier: "v"}, "8A:Cust12345.x"},
+		"a nonce that nobody sent":          {tenant + exp, SignIn{Verifier: "v"}, "8A:Cust12345.x"},
+		"no tenant":                         {exp, SignIn{Nonce: "n", Verifier: "v"}, "8A:Cust12345.x"},
+	} {
+		if _, err := client.identify(t.Context(), person(c.more), c.signIn, auth.NewSecret(c.access)); err == nil {
+			t.Errorf("%s: taken", name)
+		}
+	}
+	anybody := func(claims string, s SignIn) error {
+		token := sign(header, fmt.Sprintf(`{"iss":%q,"aud":"app","iat":"1777636790","%swebapi_url":"https://sod.superoffice.com/Cust12345/api/"%s}`, env.Base(), prefix, claims+tenant+exp))
+		_, err := client.identify(t.Context(), token, s, auth.NewSecret("8A:Cust12345.x"))
+		return err
+	}
+	byUPN, byID := `,"`+prefix+`upn":"per@uno.example"`, `,"`+prefix+`associateid":"7"`
+	for name, c := range map[string]struct {
+		claims string
+		signIn SignIn
+		taken  bool
+	}{
+		"no nonce with PKCE":             {byUPN, SignIn{Nonce: "n", Verifier: "v"}, true},
+		"no nonce without PKCE":          {byUPN, SignIn{Nonce: "n"}, false},
+		"an associate id alone":          {byID, SignIn{Nonce: "n", Verifier: "v"}, true},
+		"nobody":                         {"", SignIn{Nonce: "n", Verifier: "v"}, false},
+		"associate 0":                    {`,"` + prefix + `associateid":"0"`, SignIn{Nonce: "n", Verifier: "v"}, false},
+		"a UPN that reads as somebody's": {`,"` + prefix + `upn":"associate:7"`, SignIn{Nonce: "n", Verifier: "v"}, false},
+	} {
+		if err := anybody(c.claims, c.signIn); (err == nil) != c.taken {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for name, system := range map[string]string{
+		"another serial":    strings.Replace(common, `serial":"1234"`, `serial":"1235"`, 1),
+		"an empty serial":   strings.Replace(strings.Replace(common, `serial":"1234"`, `serial":""`, 1), "spn:1234", "spn:", 1),
+		"a second audience": strings.Replace(common, `"spn:1234"`, `["spn:1234","x"]`, 1),
+		"no ticket":         strings.Replace(common, "7T:x", "", 1),
+	} {
+		if err := verify(sign(header, "{"+system+tenant+exp+"}")); err == nil || system == common {
+			t.Errorf("%s: taken", name)
+		}
+	}
+
 	var claims vendorClaims
 	if err := claims.UnmarshalJSON([]byte(`{"NONCE":"n","IAT":1,"Exp":1,"` + strings.ToUpper(prefix) + `SYSTEM_TOKEN":"x"}`)); err != nil || claims.Nonce != "" || claims.ExpiresAt != nil || claims.SystemToken != "" {
 		t.Errorf("%+v %v", claims, err)
+	}
+}
+
+// A refusal of the app's own request must sign nobody out, and an outage must end nothing.
+func TestOnlyInvalidGrantSaysThatATokenIsNoGood(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		status int
+		code   string
+		want   Kind
+	}{
+		{400, "invalid_grant", Ended},
+		{401, "invalid_grant", Ended},
+		{400, "invalid_client", Misconfigured},
+		{401, "invalid_client", Misconfigured},
+		{400, "invalid_request", Misconfigured},
+		{400, "", Misconfigured},
+		{403, "", Misconfigured},
+		{200, "access_denied", Misconfigured},
+		{400, "temporarily_unavailable", Outage},
+		{400, "server_error", Outage},
+		{400, "slow_down", Outage},
+		{408, "", Outage},
+		{425, "", Outage},
+		{429, "invalid_grant", Outage},
+		{500, "invalid_grant", Outage},
+		{503, "", Outage},
+		{200, "", Outage},
+	} {
+		if got := kindOf(c.status, c.code); got != c.want {
+			t.Errorf("%d %q: %d, want %d", c.status, c.code, got, c.want)
+		}
 	}
 }

@@ -176,6 +176,21 @@ func TestEveryRouteThatActsLeavesALineAndNoOther(t *testing.T) {
 	}
 }
 
+func TestABodyWithoutAnEndIsNotReadToIt(t *testing.T) {
+	t.Parallel()
+	api, _ := newAPI(t)
+	for _, route := range api.Routes() {
+		if route.Path != report.RevokePath {
+			continue
+		}
+		body := strings.NewReader(`{"tenant":"` + strings.Repeat("x", 33<<20) + `"}`)
+		status, err := api.Serve(route, httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), route.Method, route.Path, body))
+		if status != http.StatusRequestEntityTooLarge || body.Len() == 0 {
+			t.Errorf("%d %v, and %d bytes were left", status, err, body.Len())
+		}
+	}
+}
+
 func TestAnActsLineIsBounded(t *testing.T) {
 	t.Parallel()
 	api, _ := newAPI(t)
