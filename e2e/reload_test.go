@@ -57,8 +57,11 @@ func reload(t *testing.T, store string) {
 	}
 	so.Answer(nil)
 	mints := so.Mints("ticket")
-	if person, service := call(person), call(service); person != 200 || service != 200 {
+	if person, service := g.callAfterReload(t, person), g.callAfterReload(t, service); person != 200 || service != 200 {
 		t.Errorf("after three reloads: %d for the person, %d for the service", person, service)
+	}
+	if n := agentCalls(so); n != 3 { // a call whose connection was reset was not sent
+		t.Errorf("%d calls were sent of the one under way and the two after it", n)
 	}
 	if n := so.Mints("ticket"); n != mints {
 		t.Errorf("%d tickets, %d before the reloads", n, mints)
