@@ -98,6 +98,7 @@ func init() {
 //			username  <name>
 //			password  <secret>
 //			tls       [<ca-file>]
+//			timeout   <duration>
 //		}
 //		keys  <secret...>
 //
@@ -331,6 +332,7 @@ func (s *Store) unmarshal(d *caddyfile.Dispenser) error {
 		"strict":   toggle(d, &s.Strict),
 		"username": text(d, &s.Username, "<name>"),
 		"password": text(d, &s.Password, "<secret>"),
+		"timeout":  duration(d, &s.Timeout),
 		"tls": {usage: "[<ca-file>]", once: true, read: func() error {
 			s.TLS = true
 			if d.NextArg() {

@@ -177,6 +177,9 @@ type Store struct {
 	TLS bool `json:"tls,omitempty"`
 	// A PEM file of the authorities that the store's certificate is checked with.
 	TLSTrust string `json:"tls_trust,omitempty"`
+	// How long one question may take, with dialling and a second attempt. After one without an answer the next ones
+	// fail at once, so that a call waits no longer than this in sum. 50 ms to 5 s, since a lease lives for ten. Default: 800 ms.
+	Timeout caddy.Duration `json:"timeout,omitempty"`
 }
 
 // Guard makes a call that can rewrite an ERP safe to press. The same call twice

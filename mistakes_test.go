@@ -144,6 +144,8 @@ var mistakes = map[string]mistake{
 	"a store without port":            {more: "store redis {\naddress localhost\n}", says: "store redis: address localhost: want host:port"},
 	"a store without keys":            {more: "store redis {\naddress localhost:6379\n}", says: "store redis: needs keys: every gateway has to open what another sealed, and a restart must not lose them"},
 	"a store at two addresses":        {more: "store redis {\naddress one:6379 two:6379\n}", says: "store redis: address: 2 addresses; say what they are, sentinel <master> or cluster: two Redis servers that know nothing of each other cannot be shared"},
+	"a store with too little time":    {more: "store redis {\naddress one:6379\ntimeout 10ms\n}", says: "store redis: timeout 10ms: want 50ms to 5s"},
+	"a store with too much time":      {more: "store redis {\naddress one:6379\ntimeout 10s\n}", says: "store redis: timeout 10s: want 50ms to 5s"},
 	"a store that is both":            {more: "store redis {\naddress one:6379\ncluster\nsentinel main\n}", says: "store redis: sentinel and cluster: a Cluster promotes replicas by itself; say one of them"},
 	"an audit that no log takes":      {more: "audit {\nrequired\n}", says: "audit: required: no log takes the logger http.handlers.erpsync.audit at level INFO"},
 	"a store without password":        {more: "store redis {\naddress localhost:6379\nusername x\n}\nkeys 0123456789abcdef0123456789abcdef", says: "store redis: username without password"},

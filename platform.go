@@ -24,8 +24,6 @@ type server struct {
 	history *usedHistory // nil: none is kept
 	// transport replaces Caddy's; nil in production.
 	transport http.RoundTripper
-	// storeTimeout replaces redisstore.DefaultTimeout; zero in production.
-	storeTimeout time.Duration
 }
 
 func newServer(ctx caddy.Context) *server {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 
@@ -16,6 +17,12 @@ import (
 	"github.com/caddy-erpsync/caddy-erpsync/auth/redisstore"
 	"github.com/caddy-erpsync/caddy-erpsync/gateway"
 	"github.com/caddy-erpsync/caddy-erpsync/internal/secret"
+)
+
+// Within these bounds a store that is there can answer, and a lease, which lives for ten seconds, is renewed before it ends.
+const (
+	leastStoreTimeout = 50 * time.Millisecond
+	maxStoreTimeout   = 5 * time.Second
 )
 
 // states are shared by configurations that use the same store for the same SuperOffice.
@@ -46,7 +53,7 @@ func (b *builder) sharedState() (state *gateway.SharedState, release func(), err
 			return nil, nil, fmt.Errorf("store redis: %w", err)
 		}
 		redisstore.LogTo(func(message string) { caddy.Log().Named("erpsync.redis").Info(message) })
-		key = auth.Key("redis", b.config.Environment.Base(), b.config.Upstream, strings.Join(store.Addresses, " "), store.Sentinel, store.SentinelPassword, store.Username, store.Password, fmt.Sprint(store.TLS, store.Cluster), store.TLSTrust)
+		key = auth.Key("redis", b.config.Environment.Base(), b.config.Upstream, strings.Join(store.Addresses, " "), store.Sentinel, store.SentinelPassword, store.Username, store.Password, fmt.Sprint(store.TLS, store.Cluster, store.Timeout), store.TLSTrust)
 		open = func() *pooledState { return openRedis(config) }
 	default:
 		return nil, nil, fmt.Errorf("store %q: want memory or redis", store.Kind)
@@ -74,7 +81,10 @@ func openRedis(config redisstore.Config) *pooledState {
 
 // redis returns how a store is reached.
 func (b *builder) redis(s *Store) (redisstore.Config, error) {
-	config := redisstore.Config{Addresses: s.Addresses, Sentinel: s.Sentinel, Cluster: s.Cluster, Prefix: "erpsync " + b.config.Environment.Base() + b.config.Upstream, Timeout: b.storeTimeout}
+	config := redisstore.Config{Addresses: s.Addresses, Sentinel: s.Sentinel, Cluster: s.Cluster, Prefix: "erpsync " + b.config.Environment.Base() + b.config.Upstream, Timeout: time.Duration(s.Timeout)}
+	if s.Timeout != 0 && (config.Timeout < leastStoreTimeout || config.Timeout > maxStoreTimeout) {
+		return config, fmt.Errorf("timeout %s: want %s to %s", config.Timeout, leastStoreTimeout, maxStoreTimeout)
+	}
 	if len(s.Addresses) == 0 {
 		return config, errors.New("address: say where it is, host:port")
 	}

@@ -66,7 +66,8 @@ func newCluster(t *testing.T, guard string, options ...sandbox.Option) *cluster 
 	t.Helper()
 	redis := redistest.StartSentinel(t, "erpsync", "canary-redis-password")
 	c := newClusterOn(t, redis.Address, func(example string) string {
-		return strings.Replace(example, "\n\t\tstore redis", "\n\t\t"+guard+"\n\t\tstore redis", 1)
+		// What these tests are about is no slow machine.
+		return strings.Replace(example, "\n\t\tstore redis {", "\n\t\t"+guard+"\n\t\tstore redis {\n\t\t\ttimeout 5s", 1)
 	}, options...)
 	c.redis = redis
 	return c
