@@ -4,11 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
 	"github.com/caddy-erpsync/caddy-erpsync/auth"
+	"github.com/caddy-erpsync/caddy-erpsync/gateway/pages"
 	"github.com/caddy-erpsync/caddy-erpsync/internal/site"
 )
 
@@ -40,6 +42,16 @@ func (s *server) checkPlace(h *Handler) error {
 func (s *server) judgePlace(h *Handler, p site.Place) error {
 	if p.Behind != "" {
 		return fmt.Errorf("erpsync stands behind %s, which answers every request, so that it would never be asked and calls would go past it: write it first", p.Behind)
+	}
+	if p.Rewritten != "" {
+		return fmt.Errorf("every request is rewritten to %s before erpsync sees it, so that no call would be recognized and calls would go past it: give rewrite a matcher that leaves the paths of the WebAPI as they are", p.Rewritten)
+	}
+	prefix := pages.DefaultPrefix
+	if h.Browser != nil && h.Browser.Prefix != "" {
+		prefix = strings.TrimSuffix(h.Browser.Prefix, "/")
+	}
+	if p.Stripped == "" && p.OnlyBelow(prefix) {
+		return fmt.Errorf("only paths below %s lead to erpsync, which are its own pages: calls of the ErpSync agent would go past it; let every path of the site lead to it, it hands on what is not its own", prefix)
 	}
 	if p.Beside > 1 {
 		return errors.New("erpsync is configured twice at one level of a site, and the second would never be asked: put every app into one block, or each block into a handle_path of its own")

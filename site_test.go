@@ -20,6 +20,11 @@ func TestAStartAtWhichNothingWouldBeAskedIsRefused(t *testing.T) {
 		{site.Place{Beside: 1}, ""},
 		{site.Place{Beside: 2}, "configured twice at one level"},
 		{site.Place{Beside: 1, Behind: "reverse_proxy"}, "erpsync stands behind reverse_proxy, which answers every request"},
+		{site.Place{Beside: 1, Rewritten: "/index.html"}, "every request is rewritten to /index.html"},
+		{site.Place{Beside: 1, Paths: [][]string{{"/erpsync/*"}}}, "only paths below /erpsync lead to erpsync"},
+		{site.Place{Beside: 1, Paths: [][]string{{"/erpsync/*"}}, Stripped: "/erpsync"}, ""}, // handle_path: calls lie below it too
+		{site.Place{Beside: 1, Paths: [][]string{{"/erpsync/*", "/Cust*"}}}, ""},
+		{site.Place{Beside: 1, Paths: [][]string{{"/crm/*"}}}, ""},
 	} {
 		err := (&server{logger: zap.NewNop()}).judgePlace(new(Handler), c.p)
 		if (err != nil) != (c.want != "") || err != nil && !strings.Contains(err.Error(), c.want) {

@@ -2,6 +2,7 @@
 package site
 
 import (
+	"cmp"
 	"net"
 	"net/http"
 	"net/url"
@@ -29,6 +30,11 @@ type Place struct {
 	// Behind is the directive that answers every request before the handler would be asked, as reverse_proxy in front of it in a route; ""
 	// if there is none.
 	Behind string
+	// Rewritten is what every request's URI is replaced by before the handler sees it, as rewrite without a matcher does; "" if by
+	// nothing.
+	Rewritten string
+	// Paths are the patterns of the path matchers that lead to the handler, those of each route on the way in a list.
+	Paths [][]string
 	// Beside counts the handlers of this type in the same list of routes, this one included.
 	Beside int
 }
@@ -62,12 +68,16 @@ func find[H Handler](wanted H, routes caddyhttp.RouteList, at Place) (Place, boo
 				}
 			}
 		}
+		if patterns := pathsOf(route.MatcherSets); patterns != nil {
+			inner.Paths = append(slices.Clip(at.Paths), patterns)
+		}
 		for _, handler := range route.Handlers {
 			switch handler := handler.(type) {
 			case *rewrite.Rewrite:
 				inner.Stripped += handler.StripPathPrefix
+				inner.Rewritten = cmp.Or(replaces(handler), inner.Rewritten)
 				if len(route.MatcherSets) == 0 { // it holds for the routes that follow as well
-					at.Stripped += handler.StripPathPrefix
+					at.Stripped, at.Rewritten = inner.Stripped, inner.Rewritten
 				}
 			case H:
 				beside++
@@ -101,6 +111,37 @@ func answersAll(handler caddyhttp.MiddlewareHandler) string {
 	return map[caddy.ModuleID]string{
 		"http.handlers.reverse_proxy": "reverse_proxy", "http.handlers.static_response": "respond or redir", "http.handlers.error": "error",
 	}[module.CaddyModule().ID]
+}
+
+// replaces returns the URI that a rewrite gives to every request, whatever its path was; "" if it keeps something of it.
+func replaces(r *rewrite.Rewrite) string {
+	path, _, _ := strings.Cut(r.URI, "?")
+	if strings.Contains(path, "{") {
+		return ""
+	}
+	return path
+}
+
+// pathsOf returns the patterns of which a request's path has to match one; nil if a request gets in without.
+func pathsOf(sets caddyhttp.MatcherSets) (patterns []string) {
+	for _, set := range sets {
+		i := slices.IndexFunc(set, func(matcher any) bool { _, ok := matcher.(*caddyhttp.MatchPath); return ok })
+		if i < 0 {
+			return nil
+		}
+		patterns = append(patterns, *set[i].(*caddyhttp.MatchPath)...)
+	}
+	return patterns
+}
+
+// OnlyBelow reports whether nothing but paths below the prefix gets to the handler.
+func (p Place) OnlyBelow(prefix string) bool {
+	return slices.ContainsFunc(p.Paths, func(patterns []string) bool {
+		return !slices.ContainsFunc(patterns, func(pattern string) bool {
+			pattern = strings.ToLower(pattern)
+			return pattern != strings.ToLower(prefix) && !strings.HasPrefix(pattern, strings.ToLower(prefix)+"/") && pattern != strings.ToLower(prefix)+"*"
+		})
+	})
 }
 
 // RefusesConnect reports whether a route of the site's server answers CONNECT before the handler does.

@@ -75,6 +75,46 @@ func TestWhatAnswersInFrontOfAHandlerIsNamed(t *testing.T) {
 	}
 }
 
+func TestAPlaceThatNoCallReachesIsSeen(t *testing.T) {
+	t.Parallel()
+	h := new(handler)
+	matched := func(patterns []string, handlers ...caddyhttp.MiddlewareHandler) caddyhttp.Route {
+		paths := caddyhttp.MatchPath(patterns)
+		return caddyhttp.Route{MatcherSets: caddyhttp.MatcherSets{{&paths}}, Handlers: handlers}
+	}
+	all := func(handlers ...caddyhttp.MiddlewareHandler) caddyhttp.Route {
+		return caddyhttp.Route{Handlers: handlers}
+	}
+	posts := caddyhttp.MatchMethod{"POST"}
+	pages := []string{"/ErpSync/*", "/erpsync"}
+	either := matched(pages, h)
+	either.MatcherSets = append(either.MatcherSets, caddyhttp.MatcherSet{&posts})
+	for name, c := range map[string]struct {
+		routes    caddyhttp.RouteList
+		rewritten string
+		onlyBelow bool
+	}{
+		"everywhere":                     {caddyhttp.RouteList{all(h)}, "", false},
+		"its pages alone":                {caddyhttp.RouteList{matched(pages, h)}, "", true},
+		"its pages, in a route of all":   {caddyhttp.RouteList{all(&caddyhttp.Subroute{Routes: caddyhttp.RouteList{matched(pages, h)}})}, "", true},
+		"all, in a route of its pages":   {caddyhttp.RouteList{matched([]string{"/erpsync*"}, &caddyhttp.Subroute{Routes: caddyhttp.RouteList{all(h)}})}, "", true},
+		"its pages and more":             {caddyhttp.RouteList{matched([]string{"/erpsync/*", "/Cust*"}, h)}, "", false},
+		"its pages, or whatever is sent": {caddyhttp.RouteList{either}, "", false},
+		"a longer word":                  {caddyhttp.RouteList{matched([]string{"/erpsyncs/*"}, h)}, "", false},
+		"its pages beside it":            {caddyhttp.RouteList{matched(pages, new(handler)), all(h)}, "", false},
+		"everything rewritten":           {caddyhttp.RouteList{all(&rewrite.Rewrite{URI: "/index.html?{query}"}), all(h)}, "/index.html", false},
+		"rewritten in its own route":     {caddyhttp.RouteList{matched([]string{"/x/*"}, &rewrite.Rewrite{URI: "/y"}, h)}, "/y", false},
+		"some paths rewritten":           {caddyhttp.RouteList{matched([]string{"/x/*"}, &rewrite.Rewrite{URI: "/y"}), all(h)}, "", false},
+		"rewritten to what it was":       {caddyhttp.RouteList{all(&rewrite.Rewrite{URI: "/crm{http.request.uri}"}), all(h)}, "", false},
+		"the query alone":                {caddyhttp.RouteList{all(&rewrite.Rewrite{URI: "?a=b"}), all(h)}, "", false},
+	} {
+		p, found := find(h, c.routes, Place{})
+		if !found || p.Rewritten != c.rewritten || p.OnlyBelow("/erpsync") != c.onlyBelow {
+			t.Errorf("%s: %+v %t", name, p, found)
+		}
+	}
+}
+
 func TestThePortOfHttpsPortIsNoPartOfLinks(t *testing.T) {
 	t.Parallel()
 	tls := caddytls.ConnectionPolicies{new(caddytls.ConnectionPolicy)}
