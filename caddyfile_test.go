@@ -217,7 +217,7 @@ func TestAWrongOperatorsSocketIsRefusedWithItsLine(t *testing.T) {
 		"erpsync {\n\toperators\n}":                                   "write: operators unix//<path>[|<mode>]",
 		"erpsync {\n\toperator unix//run/x.sock\n}":                   `unknown option "operator"; did you mean operators?, at Testfile:2`,
 		"erpsync {\n\toperators localhost:2020\n}":                    want,
-		"erpsync {\n\toperators unix/@abstract\n}":                    want, // whoever is on the machine may open it
+		"erpsync {\n\toperators unix/@abstract\n}":                    want, // anyone on the machine may open it
 		"erpsync {\n\toperators unixgram//run/x.sock\n}":              want,
 		"erpsync {\n\toperators unix//a.sock\n\toperators unix//b\n}": `option "operators" specified more than once`,
 		"erpsync {\n\toperators /run/caddy/erpsync.sock\n}":           want,

@@ -61,8 +61,8 @@ type TenantStatus struct {
 
 // Tenant is a customer that approved the app.
 type Tenant struct {
-	// CustNNNNN, or * for whichever tenant SuperOffice lets sign in; with call_as system,
-	// for whichever tenant's administrator approves.
+	// CustNNNNN, or * for any tenant that SuperOffice lets sign in; with call_as system,
+	// for any tenant whose administrator approves.
 	Name string `json:"name"`
 	// The system token that an approval brought, with call_as system. One that an approval through
 	// {prefix}/approve or an import brought goes before it.

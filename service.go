@@ -28,7 +28,7 @@ const serviceID = "erpsync"
 // that it takes nothing from the one in force.
 type Service struct {
 	// The unix socket at which operators' commands are answered, such as
-	// unix//run/caddy/erpsync.sock or, for a group, unix//run/caddy/erpsync.sock|0660. Whoever may open it may do
+	// unix//run/caddy/erpsync.sock or, for a group, unix//run/caddy/erpsync.sock|0660. Anyone who may open it may do
 	// what `caddy erpsync` does and nothing else of Caddy's admin API, and the audit log names the
 	// user of each act. Absent: Caddy's admin endpoint answers alone.
 	Operators string `json:"operators,omitempty"`

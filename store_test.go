@@ -33,7 +33,7 @@ func TestAStoreThatIsDownSignsNobodyOut(t *testing.T) {
 	})
 	for _, entry := range g.logs.All() {
 		if strings.Contains(entry.Message+entry.Entry.Caller.String(), "canary") {
-			t.Error("the password stands in the log")
+			t.Error("the password is in the log")
 		}
 	}
 }

@@ -14,7 +14,7 @@ const (
 	Basic    CredentialKind = "Basic"
 )
 
-// Credential is what the gateway calls on with. It is a value: whoever gets one
+// Credential is what the gateway calls on with. It is a value: whatever gets one
 // from a cache cannot change it for others.
 type Credential struct {
 	Kind CredentialKind

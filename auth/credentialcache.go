@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	// mintTimeout bounds one mint, whoever waits for it.
+	// mintTimeout bounds one mint, no matter who waits for it.
 	mintTimeout = 30 * time.Second
 
 	// refusedAge is how long nothing is minted again after SuperOffice said no for good: then one call tries.

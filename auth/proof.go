@@ -242,7 +242,7 @@ func (p *Prover) ask(ctx context.Context, api string, brought Brought, appToken 
 	return proof, refusal
 }
 
-// currentToken returns the Bearer of whoever holds the credential.
+// currentToken returns the Bearer of the holder of the credential.
 func (p *Prover) currentToken(ctx context.Context, api string, brought Brought, appToken Secret) (Secret, *Refusal) {
 	body, status, err := p.get(ctx, api+"/v1/User/currentToken", brought, appToken)
 	switch {

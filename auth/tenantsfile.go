@@ -92,7 +92,7 @@ func ParseTenants(raw []byte) (Tenants, error) {
 			return nil, fmt.Errorf("tenants[%d]: %w", i, err)
 		}
 		if _, twice := tenants[tenant]; twice {
-			return nil, fmt.Errorf("tenants[%d]: %s stands in the file twice", i, tenant)
+			return nil, fmt.Errorf("tenants[%d]: %s occurs twice in the file", i, tenant)
 		}
 		tenants[tenant] = grant
 	}

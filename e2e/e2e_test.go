@@ -291,7 +291,7 @@ func TestTheMetricsAreAsPrometheusWantsThemAndTheDashboardShowsOnlyWhatThereIs(t
 	}
 	for _, secret := range s.secrets(t) {
 		if strings.Contains(ours.String(), secret) {
-			t.Error("a secret stands in the metrics")
+			t.Error("a secret is in the metrics")
 		}
 	}
 	check := exec.CommandContext(t.Context(), tool, "check", "metrics") //nolint:gosec // see prometheusTool

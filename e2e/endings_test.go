@@ -24,7 +24,7 @@ func TestEveryEndingIsAPageThatAPersonCanReadAndGoOnFrom(t *testing.T) {
 	needPackages(t)
 	chromium := need(t, "chromium")
 	so := gatewaytest.NewSandboxBehind(t, func(_ http.ResponseWriter, r *http.Request) bool {
-		// Whoever goes to Cust99999 ends up in Cust12345.
+		// A person who goes to Cust99999 ends up in Cust12345.
 		r.URL.Path = strings.Replace(r.URL.Path, "/login/Cust99999/", "/login/Cust12345/", 1)
 		return false
 	}, sandbox.WithTenants(1))

@@ -130,7 +130,7 @@ func TestWhatFailsIsListedUntilItIsCuredOverAKillAndALostFile(t *testing.T) {
 	for _, secret := range s.secrets(t) {
 		raw, err := os.ReadFile(filepath.Join(s.dir, "history.db"))
 		if err != nil || strings.Contains(string(raw), secret) {
-			t.Errorf("a secret stands in the history, or %v", err)
+			t.Errorf("a secret is in the history, or %v", err)
 		}
 	}
 }

@@ -270,7 +270,7 @@ func (o *outage) live(name string, breakIt, mend func()) row {
 		c.all, c.once = append(c.all, once), append(c.once, once)
 		keyed := service.Clone()
 		keyed.Set("Idempotency-Key", fmt.Sprint("outage ", once))
-		group.Go(func() { // its client repeats it until it has an answer, at whichever gateway
+		group.Go(func() { // its client repeats it until it has an answer, at any gateway
 			for i := n; i < n+100; i++ {
 				status, _ := timed(o.gateways[i%2], keyed, once, kept, &c.keyed)
 				if status == http.StatusOK {

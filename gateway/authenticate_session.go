@@ -14,7 +14,7 @@ import (
 // prefix from its own host over TLS alone, so that no sibling and nobody on the way can plant one.
 //
 // Where panels are framed it has a name of its own. Browsers keep partitioned cookies apart from others and send both: under
-// one name nobody could tell which was meant, and whoever had either would be locked out once framed was switched.
+// one name nobody could tell which was meant, and a person with either would be locked out once framed was switched.
 const (
 	SessionCookie       = "__Host-erpsync"
 	FramedSessionCookie = "__Host-erpsync-framed"

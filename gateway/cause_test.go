@@ -404,7 +404,7 @@ func lineOf(f *gatewaytest.Fixture, got gatewaytest.Answer) map[string]any {
 	return nil
 }
 
-// TestNoRefusalIsMadeWithoutACause reads the code: whoever refuses has to say which check failed.
+// TestNoRefusalIsMadeWithoutACause reads the code: every refusal has to say which check failed.
 func TestNoRefusalIsMadeWithoutACause(t *testing.T) {
 	t.Parallel()
 	calls := 0

@@ -84,7 +84,7 @@ type AppConfig struct {
 	AccountUser     string
 	AccountPassword auth.SecretSource
 
-	// Tenants are those that the configuration names, AnyTenant the grant of whichever
+	// Tenants are those that the configuration names, AnyTenant the grant of every
 	// other there is (nil: none), TenantsFile a file with further ones ("": none).
 	Tenants     auth.Tenants
 	AnyTenant   *auth.TenantGrant

@@ -49,7 +49,7 @@ const (
 	EventRelease = "erpsync_release"
 )
 
-// HoldEvent returns what an event tells of a hold.
+// HoldEvent returns the fields of a hold in an event.
 func HoldEvent(h hold.Hold) map[string]any {
 	data := map[string]any{"target": h.Target.String(), "reason": h.Reason, "by": h.By, "since": h.Since}
 	if !h.Until.IsZero() {

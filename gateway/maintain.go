@@ -71,7 +71,7 @@ func (g *Gateway) reseal(ctx context.Context) {
 	}
 }
 
-// noticeApprovals forgets refusals of tenants whose administrator approved since, at whichever gateway: nobody
+// noticeApprovals forgets refusals of tenants whose administrator approved since, at any gateway: nobody
 // has to be asked again, and the next call tries.
 func (g *Gateway) noticeApprovals(ctx context.Context) {
 	for _, app := range g.Apps() {

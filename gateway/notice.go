@@ -50,7 +50,7 @@ var noticeReasons = map[hold.Notice]string{
 // TakesNotices reports whether SuperOffice sends notices of tenants here.
 func (g *Gateway) TakesNotices() bool { return slices.ContainsFunc(g.Apps(), (*App).TakesNotices) }
 
-// HearNotice takes a tenant status push: it verifies it, and does what follows once, however often and at whichever gateway
+// HearNotice takes a tenant status push: it verifies it, and does what follows once, however often and at any gateway
 // it comes. The refusal is StoreUnavailable, StateUnavailable or ProofUnavailable if the push may be sent again.
 func (g *Gateway) HearNotice(body superid.PushBody, visit Visit) (outcome.NoticeResult, *auth.Refusal) {
 	ctx, cancel := g.detached(noticeTimeout) // a sender that leaves does not end it
@@ -262,7 +262,7 @@ func (g *Gateway) noteTenantStatus(line *outcome.TenantStatus) {
 		zap.String("state", line.State), zap.String("result", string(line.Result)), zap.String("reason", line.Reason), zap.String("request_id", line.RequestID))
 }
 
-// followNotices asks the state service about tenants of which there was notice, at whichever gateway, until it has ended.
+// followNotices asks the state service about tenants of which there was notice, at any gateway, until it has ended.
 func (g *Gateway) followNotices(ctx context.Context) {
 	tick := time.NewTicker(hold.FollowEvery)
 	defer tick.Stop()

@@ -76,7 +76,7 @@ func (g *Gateway) announce(h http.Header, refusal *auth.Refusal) {
 
 // challenges returns what this site takes, as WWW-Authenticate has it (RFC 9110, section 11.6.1). SOTicket is
 // SuperOffice's own scheme, and Session stands for the cookie of a site that takes nothing in Authorization: there has to be one.
-// invalid says of a Bearer token that was brought that it did not hold (RFC 6750, section 3.1).
+// invalid answers a Bearer token that was refused (RFC 6750, section 3.1).
 func (g *Gateway) challenges(invalid bool) (all []string) {
 	taken := g.config.SuperOffice
 	if len(g.config.Issuers) > 0 || taken.takes(auth.BroughtBearer) {

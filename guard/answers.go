@@ -161,7 +161,7 @@ func (e *Entry) NotRun() {
 	e.lease.Release()
 }
 
-// end writes what became of the call. If that fails, what is there says started, and
+// end writes the outcome of the call. If that fails, what is there says started, and
 // a repeat is told that the outcome is not known: never is it sent again.
 func (e *Entry) end() {
 	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)

@@ -13,7 +13,7 @@ const (
 	MaxWaitingApp    = 1000
 )
 
-// turns has calls wait for what is limited. Whoever is free to begin begins fairly: an app's tenants take turns, in a
+// turns has calls wait for what is limited. Calls that are free to begin do so fairly: an app's tenants take turns, in a
 // tenant its connections, and through a connection calls begin in the order in which they came. The zero
 // value is ready.
 type turns struct {

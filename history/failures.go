@@ -8,7 +8,7 @@ import (
 	"github.com/caddy-erpsync/caddy-erpsync/superoffice"
 )
 
-// Kind is what the keys of a call are. The list is closed: it stands in the store.
+// Kind is what the keys of a call are. The list is closed: it is in the store.
 type Kind string
 
 const (

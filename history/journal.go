@@ -1,4 +1,4 @@
-// Package history keeps what became of calls as rows that can be asked for afterwards. Rows go through a bounded queue
+// Package history keeps the outcomes of calls as rows that can be asked for afterwards. Rows go through a bounded queue
 // and are committed in groups, so that no call waits for a disk: what cannot be written is counted. It knows no database
 // and no Caddy; drivers such as history/sqlite have both.
 package history

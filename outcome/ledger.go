@@ -39,7 +39,7 @@ type TenantHealth struct {
 	Unknowns int
 }
 
-// Call is what became of a granted call; the zero Call is none.
+// Call is the outcome of a granted call; the zero Call is none.
 type Call struct {
 	At        time.Time
 	RequestID string

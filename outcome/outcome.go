@@ -6,7 +6,7 @@ import (
 	"github.com/caddy-erpsync/caddy-erpsync/superoffice"
 )
 
-// Class says in one word what became of a call. The list is closed: it stands
+// Class is the outcome of a call in one word. The list is closed: it is
 // in audit lines and is a label of metrics.
 type Class string
 
@@ -69,7 +69,7 @@ func (c Class) Remedy() string {
 	return ""
 }
 
-// Outcome is what became of a call.
+// Outcome is the outcome of a call.
 type Outcome struct {
 	Class Class
 	// Cause says why in a code, where the class alone does not.

@@ -26,7 +26,7 @@ type Privacy struct {
 	Key []byte
 }
 
-// disclose gives what an audit line tells of a personal text, "" for nothing.
+// disclose returns what an audit line keeps of a personal text, "" for nothing.
 func (p Privacy) disclose(how Disclosure, text string) string {
 	switch {
 	case text == "":
@@ -39,13 +39,13 @@ func (p Privacy) disclose(how Disclosure, text string) string {
 	return ""
 }
 
-// Principal is what a line tells of a principal, "" for nothing.
+// Principal is what a line keeps of a principal, "" for nothing.
 func (p Privacy) Principal(id string) string { return p.disclose(p.Principals, id) }
 
 // quotedText is a value that a cause repeats: all of them are quoted.
 var quotedText = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
 
-// cause is what a line tells of the check that refused a call. Values of a token's may name a person, so that they are
+// cause is what a line keeps of the check that refused a call. Values of a token's may name a person, so that they are
 // told only where principals are told in full.
 func (p Privacy) cause(text string) string {
 	if p.Principals == Full {

@@ -50,7 +50,7 @@ func (a AuditLog) write(entry *zapcore.CheckedEntry, r *Record, line zapcore.Obj
 	}
 }
 
-// unwritten takes what zap says of a line that could not be written.
+// unwritten takes zap's error for a line that could not be written.
 type unwritten Record
 
 // Write keeps what is said. zap writes the time, "write error: " and the error.

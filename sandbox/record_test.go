@@ -41,7 +41,7 @@ func TestAnERPNumberLeadsToItsKeyAndItsRecordAndNoneIsAnother(t *testing.T) {
 		t.Errorf("the record leads to %v", back)
 	}
 
-	// The record of a key is what a resync tells of …
+	// The record of a key is what a resync reports …
 	ran := o.do(http.MethodPost, resync, `{"ErpConnectionId":612,"InternalKeyIds":[386]}`, o.bearer("portal"))
 	if ran.field("IsOk") != true || !strings.Contains(ran.body, `"Tablename":"contact","RecordId":40386`) {
 		t.Errorf("key 386: %s", ran.body)

@@ -10,7 +10,7 @@ import (
 // ReadJSONAnswer reads a JSON answer of the agent to its end, in memory that does
 // not grow with it. The text is UTF-8 without a byte order mark. Errors are
 // ErrNotAnAnswer, ErrTwice, ErrTooDeep, ErrTooLong, those of from, and what
-// jsontext says of malformed text; io.ErrUnexpectedEOF tells one that was cut short.
+// jsontext returns for malformed text; io.ErrUnexpectedEOF tells one that was cut short.
 func ReadJSONAnswer(from io.Reader) (Answer, error) {
 	r := jsonAnswer{from: sparing{from: from}}
 	r.from.next()

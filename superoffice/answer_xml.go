@@ -8,7 +8,7 @@ import (
 )
 
 // ReadXMLAnswer reads an XML answer of the agent to its end, in memory that does
-// not grow with it. Elements are known by their names, in whichever namespace:
+// not grow with it. Elements are known by their names, in any namespace:
 // the documentation's samples have none, the SOAP twin's have one, and no sample of a
 // PluginResponse is published. charset turns a text whose prolog names another
 // encoding than UTF-8 into UTF-8; nil refuses such a text. Errors are as ReadJSONAnswer's, and

@@ -25,10 +25,10 @@ func TestConnectionBody(connection int32) string {
 	return fmt.Sprintf(`{"ErpConnectionId":%d}`, connection)
 }
 
-// ConnectionSummary is what SuperOffice says of a connection.
+// ConnectionSummary is SuperOffice's summary of a connection.
 type ConnectionSummary struct {
 	Active, Deleted bool
-	// LastSync is when it last synchronised, in whichever time zone SuperOffice answers; zero: never.
+	// LastSync is when it last synchronised, in the time zone of SuperOffice's answer; zero: never.
 	LastSync time.Time
 }
 

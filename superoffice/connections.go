@@ -31,7 +31,7 @@ func ParseConnections(body []byte) ([]Connection, error) {
 	return connections, nil
 }
 
-// ConnectionArchive returns the path and query, below {webapi}, at which the archive of ERP connections tells of
+// ConnectionArchive returns the path and query, below {webapi}, at which the archive of ERP connections lists
 // one. The archive, its columns and the filter's form are documented, and it belongs to no restricted agent.
 func ConnectionArchive(connection int32) string {
 	return "/v1/archive/ErpConnection?$select=id,active&$filter=" + url.PathEscape("id eq "+strconv.Itoa(int(connection)))

@@ -42,7 +42,7 @@ func strictly(t testing.TB, op Operation, document []byte) Arguments {
 			p[known.name] = known
 		}
 		if _, ok = p[name]; !ok || args.Stated&p[name].bit != 0 {
-			t.Fatalf("%s: %v is unknown, or stands there twice", document, name)
+			t.Fatalf("%s: %v is unknown, or occurs twice", document, name)
 		}
 		args.Stated |= p[name].bit
 	}

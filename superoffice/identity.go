@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// Identity is what User/currentPrincipal tells of whoever holds a credential.
+// Identity is what User/currentPrincipal answers about the holder of a credential.
 type Identity struct {
 	Tenant        Tenant // Onsite where the installation names no database context
 	AssociateID   int

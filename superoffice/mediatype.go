@@ -29,7 +29,7 @@ const (
 	urlencodedForm
 )
 
-// bodyType is what a Content-Type says of a body.
+// bodyType is what a Content-Type declares about a body.
 type bodyType struct {
 	form    bodyForm
 	charset charset
@@ -47,7 +47,7 @@ func parseBodyType(values []string) (bodyType, error) {
 	case len(values) == 0:
 		return bodyType{}, nil
 	case len(values) > 1:
-		return bodyType{}, unsupported(contentType, "Content-Type stands there twice")
+		return bodyType{}, unsupported(contentType, "Content-Type occurs twice")
 	}
 	switch values[0] {
 	case "", "application/json", DocumentType, "application/json;charset=utf-8", "application/json;charset=UTF-8":

@@ -21,7 +21,7 @@ type Call struct {
 	Operation Operation
 }
 
-// Paths knows where the WebAPI stands in the gateway's own URL space.
+// Paths knows where the WebAPI is in the gateway's own URL space.
 type Paths struct {
 	directory string // onsite: "/crm7" or ""; Online: ""
 	online    bool

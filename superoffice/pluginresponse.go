@@ -21,7 +21,7 @@ type PluginResponse struct {
 	Added           int
 	Updated         int
 	Deleted         int
-	// Present reports whether a property of a PluginResponse stands in the answer, null or not.
+	// Present reports whether a property of a PluginResponse is in the answer, null or not.
 	Present bool
 }
 
@@ -38,7 +38,7 @@ var (
 	ErrNotAnAnswer = errors.New("neither a PluginResponse nor an error body")
 
 	// ErrTwice means that a body holds one property twice, so that two readers can read it differently.
-	ErrTwice = errors.New("a property stands in the answer twice")
+	ErrTwice = errors.New("a property occurs twice in the answer")
 
 	// ErrTooDeep means that a body is nested deeper than any answer is.
 	ErrTooDeep = errors.New("the answer is nested too deep")

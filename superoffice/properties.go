@@ -66,7 +66,7 @@ func (f *argumentFields) state(name string, anyCase bool) (property, error) {
 			continue
 		}
 		if f.args.Stated&p.bit != 0 {
-			return p, problem(p.pointer, "stands in the body twice")
+			return p, problem(p.pointer, "occurs twice in the body")
 		}
 		f.args.Stated |= p.bit
 		return p, nil

@@ -17,7 +17,7 @@ type Select struct{ fields []string }
 // Why a query is refused. Each quotes nothing of it.
 var (
 	ErrQuery        = errors.New("the query is none of $select alone")
-	errSelectTwice  = errors.New("$select stands in the query twice")
+	errSelectTwice  = errors.New("$select occurs twice in the query")
 	errSelectArray  = errors.New("$select is one list with commas, not an array")
 	errSelectNames  = errors.New("$select lists names of letters, digits, _, / and . with commas between them")
 	errSelectLength = errors.New("$select is longer than 2048 bytes")

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// TenantState is what the state service tells of a tenant:
+// TenantState is what the state service answers about a tenant:
 // GET {environment}/api/state/{CustNNNNN}, no credentials.
 type TenantState struct {
 	Tenant     Tenant

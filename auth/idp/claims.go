@@ -124,7 +124,7 @@ func lookup(members object, path string, found []jsontext.Value) []jsontext.Valu
 	return found
 }
 
-// one returns the single value at a path, in whichever shape providers write one: a string, a
+// one returns the single value at a path, in any shape that providers write: a string, a
 // number, a boolean, or a list that holds just that.
 func (c *claims) one(path string) (string, error) {
 	value, found, err := c.find(path)

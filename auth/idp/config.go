@@ -132,7 +132,7 @@ func (c *Config) validateKeys() error {
 	return nil
 }
 
-// sharedIssuers sign, for whoever asks, a token for whichever audience they ask for: an audience alone
+// sharedIssuers sign, for anyone who asks, a token for any audience: an audience alone
 // would let in everybody who has an account there.
 var sharedIssuers = []string{"https://accounts.google.com", "https://token.actions.githubusercontent.com", "https://gitlab.com"}
 

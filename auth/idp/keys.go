@@ -133,7 +133,7 @@ func (s *KeySet) Find(ctx context.Context, kid, algorithm string) ([]jwt.Verific
 }
 
 // Renew has the keys got again for a token without a kid that none of the tried ones has signed, if that is not too
-// early. It reports whether there are others by now, whoever had them got.
+// early. It reports whether there are others by now, no matter who got them.
 func (s *KeySet) Renew(ctx context.Context, algorithm string, tried []jwt.VerificationKey) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -365,7 +365,7 @@ func TestUnusableKeysAreSkippedAndCounted(t *testing.T) {
 			t.Errorf("%.60s: %d keys, %v %v, want %s", raw, len(keys), skipped, err, why)
 		}
 		if len(skipped) > 0 && strings.Contains(skipped[0].Error(), "c2VjcmV0") {
-			t.Error("a secret stands in the reason")
+			t.Error("a secret is in the reason")
 		}
 	}
 	for _, raw := range []string{

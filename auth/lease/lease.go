@@ -34,7 +34,7 @@ type Locker interface {
 }
 
 // Do has work done by one of all who call with the name, and returns when done
-// tells that it is, by whomever, or when ctx ends. done is asked before every attempt. Where there
+// tells that it is, by any of them, or when ctx ends. done is asked before every attempt. Where there
 // is no locker, or it gives no answer, everybody works for itself: a lease spares work, it
 // does not guard it.
 func Do(ctx context.Context, locker Locker, name string, done func(context.Context) bool, work func(context.Context)) {
@@ -53,7 +53,7 @@ func Do(ctx context.Context, locker Locker, name string, done func(context.Conte
 			return
 		}
 		if current == holder {
-			// Whoever had it until now may just have finished.
+			// The holder until now may just have finished.
 			if !done(ctx) {
 				work(ctx)
 			}

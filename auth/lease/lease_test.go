@@ -144,7 +144,7 @@ func TestWorkIsDoneOnceAndByEachWithoutALocker(t *testing.T) {
 	})
 }
 
-// Whoever had the lease may have finished between the question and the lease.
+// The former holder may have finished between the question and the lease.
 func TestWorkThatWasDoneJustBeforeTheLeaseWasTakenIsNotDoneAgain(t *testing.T) {
 	t.Parallel()
 	asked, worked := 0, false

@@ -80,7 +80,7 @@ func TestAnEvictedEpochRevivesNoRevokedSession(t *testing.T) {
 	}
 }
 
-// Under volatile-ttl what is to be forgotten first is evicted first: here what tells of revocations.
+// Under volatile-ttl what is to be forgotten first is evicted first: here the records of revocations.
 func TestARedisThatEvictsRevivesNoRevokedSession(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)

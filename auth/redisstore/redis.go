@@ -85,7 +85,7 @@ type conn struct {
 	closed chan struct{}
 }
 
-// New makes a store. It asks nobody on the network.
+// New makes a store. It makes no network requests.
 func New(c Config) *Store {
 	timeout := cmp.Or(c.Timeout, DefaultTimeout)
 	options := &redis.UniversalOptions{

@@ -16,7 +16,7 @@ const watchEvery = 15 * time.Second
 // NoEviction is the maxmemory-policy under which a store forgets nothing before its time.
 const NoEviction = "noeviction"
 
-// Inspection is what a store says of how it evicts.
+// Inspection is a store's answer about how it evicts.
 type Inspection struct {
 	Policy  string // its maxmemory-policy
 	Evicted uint64 // keys, since it was started

@@ -155,7 +155,7 @@ func TestAClusterIsReachedAsOneAndRefusedAsAnythingElse(t *testing.T) {
 		if !alivePlace(t, s, place) {
 			t.Error("a session is not found")
 		}
-		for _, scope := range []session.Place{{1}, {3, byte(i)}} { // whichever node is asked, all are counted
+		for _, scope := range []session.Place{{1}, {3, byte(i)}} { // all are counted, no matter which node is asked
 			if n, err := s.Sessions.Count(t.Context(), scope); err != nil || n == 0 {
 				t.Errorf("%v: %d, %v", scope[:2], n, err)
 			}

@@ -74,7 +74,7 @@ type Record struct {
 
 // Scopes are what a session belongs to, and can be ended with: its app, its
 // tenant, its person by UPN and its person by associate id, in this order. A person of whom one of the two is not known
-// stands there twice under the other.
+// occurs twice under the other.
 type Scopes [4]Place
 
 // Person is the scope that all sessions of a person share, whether or not SuperID told the UPN.

@@ -64,7 +64,7 @@ func (p *provider) RoundTrip(r *http.Request) (*http.Response, error) {
 	return w.Result(), nil
 }
 
-// A probe tells operators what to change by these: they are no word but what the client does. Whoever changes what
+// A probe tells operators what to change by these: they are no word but what the client does. A change of what
 // Exchange, AuthorizeURL or Refresh ask of SuperID changes Assumes, and the table of docs/probe.md, with it.
 func TestAssumesIsWhatTheClientDoes(t *testing.T) {
 	t.Parallel()

@@ -26,7 +26,7 @@ func (a answering) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(bytes.NewReader([]byte(a))), Request: r}, nil
 }
 
-// A claim in another case, or one that stands there twice, must not be what another reader of the token sees.
+// A claim in another case, or one that occurs twice, must not be what another reader of the token sees.
 func TestClaimsOfSuperIDHaveTheirExactNamesAndStandThereOnce(t *testing.T) {
 	t.Parallel()
 	env, err := superoffice.NewEnvironment("sod")

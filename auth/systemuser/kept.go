@@ -262,7 +262,7 @@ func (t *Tokens) KeepAll(ctx context.Context, all []Kept) error {
 func (t *Tokens) putBack(ctx context.Context, tenant superoffice.Tenant, raw []byte) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storageTimeout)
 	defer cancel()
-	defer t.wrote(tenant, looked{}) // whoever asks next looks
+	defer t.wrote(tenant, looked{}) // the next one that asks looks
 	if raw == nil {
 		return t.storage.Delete(ctx, t.place(tenant))
 	}

@@ -25,7 +25,7 @@ const (
 // Unidentified is the name of an actor that nothing shows.
 const Unidentified = "unidentified"
 
-// Actor is who asks for something over the admin API. Nothing that a client says of itself is in it.
+// Actor is who asks for something over the admin API. Nothing that a client asserts about itself is in it.
 type Actor struct {
 	Name  string
 	Proof Proof

@@ -10,7 +10,7 @@ import (
 	"go.uber.org/zap"
 )
 
-// Server serves the routes at a unix socket. Whoever may open the socket may do what the routes do, and nothing else
+// Server serves the routes at a unix socket. Anyone who may open the socket may do what the routes do, and nothing else
 // of Caddy's admin API; who did it is the kernel's word.
 type Server struct {
 	http   *http.Server

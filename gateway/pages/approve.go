@@ -57,7 +57,7 @@ func (p *Pages) approvable(name string) (found *gateway.App) {
 }
 
 // approved takes SuperID's answer to an approval and keeps the system token that it brings. The
-// browser gets no session: whoever approves is a guest here. It is sent on to a page of its own, so
+// browser gets no session: the person who approves is a guest here. It is sent on to a page of its own, so
 // that no code stays in its address.
 func (p *Pages) approved(w http.ResponseWriter, r *http.Request, visit gateway.Visit, a loginState, answer url.Values) *auth.Refusal {
 	app := p.gateway.App(a.App)
@@ -94,7 +94,7 @@ func (p *Pages) approved(w http.ResponseWriter, r *http.Request, visit gateway.V
 // approvalCookie holds, sealed, what the page tells; it proves nothing.
 const approvalCookie = "__Host-erpsync-approval"
 
-// approval tells the browser that came back from SuperID what became of its approval.
+// approval tells the browser that came back from SuperID how its approval ended.
 func (p *Pages) approval(w http.ResponseWriter, r *http.Request, visit gateway.Visit) *auth.Refusal {
 	var told approval
 	sealed, err := gateway.OnlyCookie(r, approvalCookie)
@@ -110,7 +110,7 @@ func (p *Pages) approval(w http.ResponseWriter, r *http.Request, visit gateway.V
 	return p.approvalEnded(w, r, visit, told.Page, told, fmt.Errorf("shows how the approval of request %s ended", told.ID))
 }
 
-// judge finds out what became of an approval, keeps the token, and chooses the page that says so.
+// judge finds out how an approval ended, keeps the token, and chooses the page that says so.
 func (p *Pages) judge(ctx context.Context, app *gateway.App, a loginState, answer url.Values, told *approval) (page string, identity superid.Identity, err error) {
 	if code := answer.Get("error"); code != "" {
 		told.Code = superid.Clean(code)

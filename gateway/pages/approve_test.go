@@ -157,7 +157,7 @@ func TestAnApprovalOfATenantThatTheRegistryDoesNotNameIsKeptAndGrantsNothing(t *
 func TestAnApprovalIsTakenFromTheBrowserThatBeganItAndInItsTenantOnly(t *testing.T) {
 	t.Parallel()
 	g := gatewaytest.NewIn(t, gatewaytest.NewSandboxBehind(t, func(_ http.ResponseWriter, r *http.Request) bool {
-		// Whoever goes to Cust54321 ends up in Cust12345.
+		// A person who goes to Cust54321 ends up in Cust12345.
 		r.URL.Path = strings.Replace(r.URL.Path, "/login/Cust54321/", "/login/Cust12345/", 1)
 		return false
 	}), gatewaytest.Approvals())
@@ -249,7 +249,7 @@ func TestAnApprovalWhoseCallerLeavesInTheMiddleIsKept(t *testing.T) {
 	}
 }
 
-// Whoever approves can do nothing about it, and must not be told that their sign-in failed.
+// The person who approves can do nothing about it, and must not be told that their sign-in failed.
 func TestAnApprovalAtAnAppThatSuperIDDoesNotKnowLikeThisSaysSo(t *testing.T) {
 	t.Parallel()
 	for _, fault := range []string{"invalid_client", "unauthorized_client", "unknown"} {

@@ -49,7 +49,7 @@ func (p *Pages) beginProbe(w http.ResponseWriter, r *http.Request, visit gateway
 	return nil
 }
 
-// probed takes SuperID's answer to a sign-in of a probe. Whoever signed in gets no session.
+// probed takes SuperID's answer to a sign-in of a probe. The person who signed in gets no session.
 func (p *Pages) probed(w http.ResponseWriter, r *http.Request, visit gateway.Visit, answer url.Values) {
 	browser, err := gateway.OnlyCookie(r, probeCookie)
 	if err != nil {

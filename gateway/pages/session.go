@@ -133,7 +133,7 @@ func (p *Pages) signOut(w http.ResponseWriter, r *http.Request, visit gateway.Vi
 	return gateway.WriteJSON(w, answer)
 }
 
-// setSession sets the cookies of a session in place of whichever the browser has.
+// setSession sets the cookies of a session in place of the one that the browser has.
 func (p *Pages) setSession(w http.ResponseWriter, token session.Token) {
 	p.clearSession(w, false)
 	current, _ := p.sessions.CookieNames()

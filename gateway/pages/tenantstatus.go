@@ -14,7 +14,7 @@ import (
 // tenantStatusPath is where SuperOffice sends its notices of tenants, below the prefix.
 const tenantStatusPath = "/tenant-status"
 
-// tenantStatus takes a tenant status push. Whoever sends it has proved nothing: until its signature is verified, nothing is asked
+// tenantStatus takes a tenant status push. The sender has proved nothing: until its signature is verified, nothing is asked
 // of anybody but SuperID's keys.
 func (p *Pages) tenantStatus(w http.ResponseWriter, r *http.Request, visit gateway.Visit) *auth.Refusal {
 	result, refusal := p.hearNotice(w, r, visit)

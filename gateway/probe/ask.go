@@ -29,7 +29,7 @@ const (
 	maxAnswer = 64 << 10
 )
 
-// refreshes are what became of two refreshes.
+// refreshes are the results of two refreshes.
 type refreshes struct {
 	none          bool // there is no refresh token
 	without, with string

@@ -176,7 +176,7 @@ func (d *Desk) forget(p *running) {
 	delete(d.probes, p.id)
 }
 
-// Result returns how a probe is: at once when it is over, and within seconds otherwise. Whoever does not ask for
+// Result returns how a probe is: at once when it is over, and within seconds otherwise. A client that does not ask for
 // half a minute ends it. The end of a probe is told once.
 func (d *Desk) Result(ctx context.Context, id string) (Result, error) {
 	d.mu.Lock()

@@ -369,7 +369,7 @@ func TestOnlyTheHolderOfTheAddressBeginsASignInAndOnlyOnce(t *testing.T) {
 			t.Errorf("%s: %d %s", path, status, body)
 		}
 	}
-	for range 3 { // whoever previews the link uses nothing up
+	for range 3 { // a preview of the link uses nothing up
 		if status, body := v.get(address(begun)); status != http.StatusOK || !strings.Contains(body, "portal") {
 			t.Fatalf("%d %s", status, body)
 		}

@@ -124,7 +124,7 @@ type TenantStatus struct {
 	Approve string `json:"approve,omitempty"`
 }
 
-// CallStatus is what became of a call.
+// CallStatus is the outcome of a call.
 type CallStatus struct {
 	At        time.Time `json:"at"`
 	RequestID string    `json:"request_id"`
@@ -134,7 +134,7 @@ type CallStatus struct {
 	ErrorCode string    `json:"error_code,omitempty"`
 }
 
-// What is what became of the call in one word.
+// What is the outcome of the call in one word.
 func (c CallStatus) What() string {
 	if c.Outcome != "" {
 		return c.Outcome
@@ -200,7 +200,7 @@ type ProbeRequest struct {
 	WaitForExpiry bool `json:"wait_for_expiry,omitempty"`
 }
 
-// Probe is a probe that has begun. Address is where a person begins its sign-ins, once and until Until: whoever has
+// Probe is a probe that has begun. Address is where a person begins its sign-ins, once and until Until: anyone who has
 // it can. It is a path where the configuration names no host.
 type Probe struct {
 	ID      string    `json:"id"`
@@ -258,13 +258,13 @@ type ImportTenant struct {
 	Sealed      string `json:"sealed,omitempty"`
 }
 
-// Import is what became of an import: every line was taken, or none.
+// Import is the result of an import: every line was taken, or none.
 type Import struct {
 	Kept  bool         `json:"kept"`
 	Lines []ImportLine `json:"lines"`
 }
 
-// ImportLine says of one line: added, replaced, unchanged, older (a sealed one that is older than what is kept, which
+// ImportLine is the result of one line: added, replaced, unchanged, older (a sealed one that is older than what is kept, which
 // stays), or what is wrong with it.
 type ImportLine struct {
 	Line    int    `json:"line"`
@@ -451,7 +451,7 @@ type ImportedCall struct {
 	Ended *time.Time `json:"ended,omitempty"`
 }
 
-// HistoryImport is what became of an import.
+// HistoryImport is the result of an import.
 type HistoryImport struct {
 	Taken int `json:"taken"`
 	// Known is how many calls the history had already.

@@ -44,7 +44,7 @@ func (s *Sites) Probe(request ProbeRequest) (Probe, error) {
 // reasoned is an error that callers know by its reason.
 func reasoned(reason auth.Reason) error { return errors.New(string(reason) + ": " + reason.Remedy()) }
 
-// Probed returns how a probe is, within seconds. Whoever does not ask for half a minute ends it.
+// Probed returns how a probe is, within seconds. A client that does not ask for half a minute ends it.
 func (s *Sites) Probed(ctx context.Context, id string) (Probed, error) {
 	for _, site := range s.list() {
 		if site.Probes == nil {

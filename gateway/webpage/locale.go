@@ -11,7 +11,7 @@ import (
 	"golang.org/x/text/language"
 )
 
-// tags are the languages there are. The first is for whoever prefers none of them.
+// tags are the languages there are. The first is for readers who prefer none of them.
 var tags = []language.Tag{
 	language.MustParse("en"), language.MustParse("nb"), language.MustParse("da"), language.MustParse("sv"), language.MustParse("de"), language.MustParse("nl"),
 	language.MustParse("nn"), // of whose readers all read Bokmål

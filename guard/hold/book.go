@@ -295,7 +295,7 @@ func Put(holds []Hold, h Hold) []Hold {
 	return append(slices.DeleteFunc(holds, h.Same), h)
 }
 
-// Release ends the holds of exactly the target, whoever ordered them, and returns those that were in force. An error means
+// Release ends the holds of exactly the target, no matter who ordered them, and returns those that were in force. An error means
 // that nothing has changed, unless it is a *CopyError.
 func (b *Book) Release(ctx context.Context, target Target) (released []Hold, err error) {
 	err = b.Amend(ctx, func(holds []Hold) ([]Hold, bool) {
@@ -360,7 +360,7 @@ func (b *Book) Amend(ctx context.Context, edit func(holds []Hold) (next []Hold, 
 }
 
 // Hear is Amend for a message: its effect and that it was heard are one change, so that the message has no effect a second
-// time, at whichever gateway it comes again. first is false if it was heard before.
+// time, no matter at which gateway it comes again. first is false if it was heard before.
 func (b *Book) Hear(ctx context.Context, m Message, edit func(holds []Hold) []Hold) (first bool, err error) {
 	err = b.change(ctx, func(r *record) bool {
 		if first = !r.heard(m.ID); first {

@@ -76,7 +76,7 @@ type Hold struct {
 	Stopped bool `json:"stopped,omitempty"`
 }
 
-// Notice is something that SuperOffice says of a tenant.
+// Notice is SuperOffice's notice of a tenant.
 type Notice string
 
 // The notices that are kept.

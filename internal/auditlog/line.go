@@ -148,7 +148,7 @@ const lookupEndpoint = "/lookup"
 
 var errNotAudit = errors.New("not an audit line")
 
-// parse reads a line of Caddy's JSON or console log format, whichever time format it is set to.
+// parse reads a line of Caddy's JSON or console log format, whatever time format it is set to.
 func parse(raw []byte) (line Line, err error) {
 	if len(raw) > 0 && raw[0] != '{' {
 		inner, ok := behindPrefix(raw)

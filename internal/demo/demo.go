@@ -194,7 +194,7 @@ func (d *demo) run(ctx context.Context, provider *Provider) error {
 	return d.call(ctx, http.DefaultClient, service, `{"ErpConnectionId":612,"InternalKeyIds":[]}`, http.StatusForbidden, "resync_all_denied")
 }
 
-// call makes one call, tells what became of it and checks that it went as it should.
+// call makes one call, prints its outcome and checks that it went as it should.
 func (d *demo) call(ctx context.Context, client *http.Client, header http.Header, body string, status int, outcome string) error {
 	d.so.Forget()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, d.site+path, strings.NewReader(body))

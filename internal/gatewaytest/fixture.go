@@ -192,7 +192,7 @@ func (f *Fixture) build(options ...Option) *Fixture {
 	return f
 }
 
-// Approvals has services call as the system user of whichever tenant approved, and nobody else call.
+// Approvals has services call as the system user of any tenant that approved, and nobody else call.
 func Approvals() Option {
 	return Configure(func(c *gateway.Config) {
 		approvals(&c.Apps[1])

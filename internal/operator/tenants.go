@@ -331,7 +331,7 @@ func removeCommand() *cobra.Command {
 	var request report.RemoveRequest
 	cmd := &cobra.Command{
 		Use: "remove <app> <tenant>", Short: "Forget a tenant's system token", Args: cobra.ExactArgs(2), SilenceUsage: true,
-		Long: "Forgets a tenant's system token and its ticket. One that stands in the configuration or the tenants file stays there.",
+		Long: "Forgets a tenant's system token and its ticket. One in the configuration or the tenants file stays there.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			request.App, request.Tenant = args[0], args[1]
 			var told report.Removed

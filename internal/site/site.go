@@ -18,7 +18,7 @@ import (
 	"github.com/caddy-erpsync/caddy-erpsync/auth"
 )
 
-// Place is where a handler stands in the HTTP app's configuration. The zero Place names no site.
+// Place is where a handler is in the HTTP app's configuration. The zero Place names no site.
 type Place struct {
 	Server *caddyhttp.Server
 	// Host is that of the site, without wildcards and placeholders; "" if it names none.
