@@ -45,7 +45,7 @@ func (c Class) Succeeded() bool { return c == OK || c == Info || c == Warning }
 // Explanation says to people what a class means that could be taken for another; "" where its name says it.
 func (c Class) Explanation() string {
 	if c == Accepted {
-		return "SuperOffice does not say what became of it"
+		return "SuperOffice does not report its outcome"
 	}
 	return ""
 }

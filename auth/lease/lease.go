@@ -33,8 +33,8 @@ type Locker interface {
 	Release(ctx context.Context, name, holder string) error
 }
 
-// Do has work done by one of all who call with the name, and returns when done
-// tells that it is, by any of them, or when ctx ends. done is asked before every attempt. Where there
+// Do has one of the callers with this name do the work, and returns when done
+// reports true, no matter which of them did it, or when ctx ends. done is asked before every attempt. Where there
 // is no locker, or it gives no answer, everybody works for itself: a lease spares work, it
 // does not guard it.
 func Do(ctx context.Context, locker Locker, name string, done func(context.Context) bool, work func(context.Context)) {

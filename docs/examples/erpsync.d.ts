@@ -5,7 +5,7 @@ export type Outcome =
 	| "ok" | "info" | "warning" // SuperOffice says that it succeeded
 	| "error" // it says that the resync failed
 	| "contradictory" | "masked" | "empty" | "unreadable" | "fault" // see the gateway's audit line
-	| "accepted" // a batch task: SuperOffice does not say what became of it
+	| "accepted" // a batch task: SuperOffice does not report its outcome
 	| "unreachable" // nothing was sent
 	| "unknown" // it may have run: look in SuperOffice before you send it again
 	| "refused" // the gateway did not send it; reason says why

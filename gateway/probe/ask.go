@@ -35,7 +35,7 @@ type refreshes struct {
 	without, with string
 }
 
-// What became of one refresh.
+// Results of one refresh.
 const (
 	refreshTaken   = "taken"
 	refreshRefused = "refused"

@@ -185,7 +185,7 @@ func TestTheTableFitsAndABatchTaskIsNoSuccess(t *testing.T) {
 	}
 	for _, args := range [][]string{{file}, {"--summary", file}} {
 		out, _, err := outcomes(t, args...)
-		if err != nil || !strings.Contains(out, "\naccepted: SuperOffice does not say what became of it\n") {
+		if err != nil || !strings.Contains(out, "\naccepted: SuperOffice does not report its outcome\n") {
 			t.Errorf("%v %s", err, out)
 		}
 		for row := range strings.Lines(out) {

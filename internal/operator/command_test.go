@@ -127,11 +127,11 @@ func TestStatusSaysThatAllIsWellAndNamesTheSites(t *testing.T) {
 		t.Errorf("%q %v", out, err)
 	}
 	out, _, err := runs(t, statusCommand(), "--address", address)
-	if err != nil || !strings.HasPrefix(out, "erp at https://a.example and https://b.example (online, call_as system): 1 tenant, all is well\n") || !strings.Contains(out, "\naccepted: SuperOffice does not say what became of it\n") {
+	if err != nil || !strings.HasPrefix(out, "erp at https://a.example and https://b.example (online, call_as system): 1 tenant, all is well\n") || !strings.Contains(out, "\naccepted: SuperOffice does not report its outcome\n") {
 		t.Errorf("%s %v", out, err)
 	}
 	out, _, err = runs(t, statusCommand(), "Cust1", "--address", address)
-	if err != nil || !strings.Contains(out, "last call     accepted: SuperOffice does not say what became of it, ForceResyncBatchTask") || !strings.Contains(out, "last success  none since the gateway began") {
+	if err != nil || !strings.Contains(out, "last call     accepted: SuperOffice does not report its outcome, ForceResyncBatchTask") || !strings.Contains(out, "last success  none since the gateway began") {
 		t.Errorf("%s %v", out, err)
 	}
 }

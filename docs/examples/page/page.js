@@ -93,7 +93,7 @@ const outcomes = {
 	error: ["bad", "The resync failed", "SuperOffice or the ERP system refused it."],
 	contradictory: ["unsure", "The answer contradicts itself", "SuperOffice says both that it worked and that it did not. " + look],
 	masked: ["unsure", "The outcome was not asked for", look],
-	accepted: ["unsure", "Taken as a batch task", "SuperOffice does not say what became of it."],
+	accepted: ["unsure", "Taken as a batch task", "SuperOffice does not report its outcome."],
 	empty: ["bad", "SuperOffice answered nothing", "A resync that failed is answered so. " + look],
 	unreadable: ["unsure", "The answer cannot be read", "Something answered in SuperOffice's place. " + look],
 	fault: ["bad", "SuperOffice answered with an error", "The resync did not end well. " + look],
