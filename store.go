@@ -35,7 +35,10 @@ type pooledState struct {
 }
 
 // Destruct ends the connections, when no configuration uses them any more.
-func (s *pooledState) Destruct() error { return s.close() }
+func (s *pooledState) Destruct() error {
+	s.Close()
+	return s.close()
+}
 
 // sharedState returns what an earlier configuration left, or begins anew. It makes no network requests.
 func (b *builder) sharedState() (state *gateway.SharedState, release func(), err error) {
@@ -75,6 +78,7 @@ func openRedis(config redisstore.Config) *pooledState {
 	config.Inspected = func(found redisstore.Inspection) { state.StoreEvicts(found.Policy, found.Evicted, found.Err) }
 	store := redisstore.New(config)
 	state.SharedState, state.close = gateway.NewSharedState(store.Sessions, store.Leases, store.Values, false), store.Close
+	state.KeepRoster(store.Gateways)
 	state.WatchStore(store.Watch)
 	return state
 }

@@ -2,15 +2,19 @@ package gateway
 
 import (
 	"context"
+	"crypto/rand"
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/caddy-erpsync/caddy-erpsync/auth"
 	"github.com/caddy-erpsync/caddy-erpsync/auth/lease"
+	"github.com/caddy-erpsync/caddy-erpsync/auth/roster"
 	"github.com/caddy-erpsync/caddy-erpsync/auth/session"
 	"github.com/caddy-erpsync/caddy-erpsync/guard"
 	"github.com/caddy-erpsync/caddy-erpsync/guard/hold"
+	"github.com/caddy-erpsync/caddy-erpsync/internal/build"
 	"github.com/caddy-erpsync/caddy-erpsync/outcome"
 	"github.com/caddy-erpsync/caddy-erpsync/superoffice"
 )
@@ -28,6 +32,7 @@ type SharedState struct {
 	Holds *hold.Book
 
 	alone       bool // no other gateway uses the store
+	roster      *roster.Roster
 	credentials *auth.CredentialCache
 	meter       guard.Meter
 	running     guard.Running
@@ -47,8 +52,27 @@ type SharedState struct {
 
 // NewSharedState returns the state over a store. alone says that no other gateway uses it.
 func NewSharedState(sessions session.Store, locker lease.Locker, kv auth.KV, alone bool) *SharedState {
-	return &SharedState{Sessions: sessions, Locker: locker, KV: kv, alone: alone, credentials: auth.NewCredentialCache(nil), Holds: hold.NewBook(kv, locker)}
+	s := &SharedState{Sessions: sessions, Locker: locker, KV: kv, alone: alone, credentials: auth.NewCredentialCache(nil), Holds: hold.NewBook(kv, locker)}
+	s.KeepRoster(nil)
+	return s
 }
+
+// KeepRoster has the gateways of the store noted there. It must be called before one is in force.
+func (s *SharedState) KeepRoster(store roster.Store) {
+	runs := build.Read()
+	s.roster = roster.New(store, roster.Gateway{ID: rand.Text(), Version: runs.Version, Revision: runs.Revision, Started: time.Now()})
+}
+
+// Gateways returns the gateways that use the store, the oldest first. An error means that the store gave no answer.
+func (s *SharedState) Gateways(ctx context.Context) ([]roster.Gateway, error) {
+	return s.roster.Gateways(ctx)
+}
+
+// Close ends what the state does at its store, once no call of any configuration is under way.
+func (s *SharedState) Close() { s.roster.Leave() }
+
+// ThisGateway returns this process's own entry among Gateways.
+func (s *SharedState) ThisGateway() roster.Gateway { return s.roster.Own() }
 
 // NewMemoryState returns the state of a gateway that shares it with no other process.
 func NewMemoryState() *SharedState {
@@ -63,10 +87,14 @@ func (s *SharedState) attach(g *Gateway) {
 	s.current.Store(g)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.started) == 0 && s.watch != nil {
+	if len(s.started) == 0 {
 		var ctx context.Context
 		ctx, s.unwatch = context.WithCancel(g.platform.Background())
-		go s.watch(ctx)
+		s.roster.SetNode(g.platform.Node)
+		go s.roster.Follow(ctx)
+		if s.watch != nil {
+			go s.watch(ctx)
+		}
 	}
 	s.started = append(s.started, g)
 }

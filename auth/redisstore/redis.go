@@ -68,6 +68,7 @@ type Store struct {
 	Sessions Sessions
 	Values   Values
 	Leases   Leases
+	Gateways Gateways
 
 	*conn
 }
@@ -113,7 +114,7 @@ func New(c Config) *Store {
 	if c.Inspected == nil {
 		shared.inspected = func(Inspection) {}
 	}
-	return &Store{Sessions{shared}, Values{shared}, Leases{shared}, shared}
+	return &Store{Sessions{shared}, Values{shared}, Leases{shared}, Gateways{shared}, shared}
 }
 
 // Close ends the connections.
