@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/caddy-erpsync/caddy-erpsync/history"
+	"github.com/caddy-erpsync/caddy-erpsync/history/sqlstore"
 	"github.com/caddy-erpsync/caddy-erpsync/outcome"
 	"github.com/caddy-erpsync/caddy-erpsync/superoffice"
 )
@@ -319,7 +320,7 @@ func TestAPersonClosesAGroupAndALaterFailureOpensAnother(t *testing.T) {
 func TestWhatFailedLongAgoGoesWithItsRows(t *testing.T) {
 	t.Parallel()
 	s, c := openAt(t, newPath(t), thisNode), newCalls()
-	keys := make([]any, 3*trimStep)
+	keys := make([]any, 3*sqlstore.TrimStep)
 	for i := range keys {
 		keys[i] = i
 	}
@@ -343,31 +344,23 @@ func TestWhatFailedLongAgoGoesWithItsRows(t *testing.T) {
 
 func TestAFileOfTheFirstSchemaIsBroughtForwardWithWhatFails(t *testing.T) {
 	t.Parallel()
-	path, c := filepath.Join(t.TempDir(), "history.db"), newCalls()
+	path, c := newPath(t), newCalls()
+	before, rows := openAt(t, path, thisNode), []history.Row(nil)
+	for range 1100 { // more than one reading
+		rows = append(rows, c.call(superoffice.ForceResync, outcome.Error, 612, c.n))
+	}
+	write(t, before, append(rows, c.call(superoffice.ForceResync, outcome.OK, 612, 5))...)
+	if err := before.Close(); err != nil {
+		t.Fatal(err)
+	}
 	db, err := sql.Open(driverName, path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, text := range []string{"PRAGMA auto_vacuum = incremental", migrations[0], fmt.Sprintf("PRAGMA application_id = %d", applicationID), "PRAGMA user_version = 1"} {
-		if _, err := db.ExecContext(t.Context(), text); err != nil {
-			t.Fatal(err)
-		}
-	}
-	tx, err := db.BeginTx(t.Context(), nil)
-	if err != nil {
+	if _, err := db.ExecContext(t.Context(), "DROP INDEX calls_succeeded; DROP TABLE scopes; DROP TABLE failures; DROP TABLE failing; DROP TABLE closures; PRAGMA user_version = 1"); err != nil {
 		t.Fatal(err)
 	}
-	insert := func(r history.Row) {
-		t.Helper()
-		if _, err := tx.ExecContext(t.Context(), insertCall, callValues(&r, 1)...); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for range 1100 { // more than one reading
-		insert(c.call(superoffice.ForceResync, outcome.Error, 612, c.n))
-	}
-	insert(c.call(superoffice.ForceResync, outcome.OK, 612, 5))
-	if err := errors.Join(tx.Commit(), db.Close()); err != nil {
+	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
 	s := openAt(t, path, thisNode)

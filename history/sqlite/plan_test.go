@@ -4,24 +4,18 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/caddy-erpsync/caddy-erpsync/history"
+	"github.com/caddy-erpsync/caddy-erpsync/history/sqlstore"
 )
 
 // What is asked at every call or by people must not read through a table.
 func TestNothingReadsThroughATable(t *testing.T) {
 	t.Parallel()
 	s := openAt(t, newPath(t), thisNode)
-	for _, question := range []string{
-		"SELECT " + effectColumns + laterSuccesses,
-		supposedEnd,
-		closeKey,
-		"SELECT EXISTS (SELECT 1 FROM failing WHERE scope = ?)",
-		"DELETE FROM failing WHERE scope = ? AND ended <= ?",
-		"SELECT EXISTS (SELECT 1 FROM closures WHERE " + sameCause + " AND at >= ?)",
+	for _, question := range append(sqlstore.Frequent(),
 		"UPDATE calls SET ended = 1 WHERE ended IS NULL AND run IN (SELECT run FROM gateways WHERE node = ? AND NOT over)",
 		"SELECT id FROM calls WHERE started < ? ORDER BY started LIMIT 1",
 		"SELECT count(*) FROM failing WHERE failure = ?",
-	} {
+	) {
 		rows, err := s.db.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+question, make([]any, strings.Count(question, "?"))...)
 		if err != nil {
 			t.Fatal(err)
@@ -41,5 +35,4 @@ func TestNothingReadsThroughATable(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	_ = history.NoEnd
 }

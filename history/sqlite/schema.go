@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/caddy-erpsync/caddy-erpsync/history"
+	"github.com/caddy-erpsync/caddy-erpsync/history/sqlstore"
 )
 
 // applicationID marks a file as a history of ours: "ERPS".
@@ -141,7 +142,7 @@ func migrate(ctx context.Context, db *sql.DB) (err error) {
 		}
 	}
 	if version == 1 { // failures began with version 2
-		if err := replay(ctx, tx); err != nil {
+		if err := sqlstore.Replay(&sqlstore.Tx{Context: ctx, SQL: tx, Dialect: dialect{}}); err != nil {
 			return err
 		}
 	}
