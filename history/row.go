@@ -40,6 +40,8 @@ type Row struct {
 	Reason   string
 	Cause    string // of a refusal
 	Replays  string
+	// Retries is the request id of the failed call that an operator repeats with this one; "" for every other call.
+	Retries string
 
 	Outcome      outcome.Class
 	OutcomeCause string
@@ -61,7 +63,7 @@ const NoEnd = "no_end"
 func newRow(r *outcome.Record, environment string, ended bool) Row {
 	row := Row{
 		RequestID: r.RequestID, Node: r.Node, Environment: environment, App: r.App, Tenant: r.Tenant, Scheme: r.Scheme, Credential: r.Credential,
-		Operation: r.Operation, Understood: r.Understood, Decision: r.Decision, Reason: r.Reason, Replays: r.Replays,
+		Operation: r.Operation, Understood: r.Understood, Decision: r.Decision, Reason: r.Reason, Replays: r.Replays, Retries: r.Retries,
 		Outcome: r.Outcome.Class, OutcomeCause: r.Outcome.Cause, ErrorCode: r.Outcome.ErrorCode, Status: r.Status, Sends: r.Sends, Started: r.Started,
 	}
 	row.Principal, row.Cause, row.UserExplanation, row.TechExplanation = r.Disclosed()

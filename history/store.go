@@ -47,6 +47,11 @@ type Store interface {
 	Failures(ctx context.Context, filter Filter) ([]Failure, error)
 	// CloseFailure takes a group for settled by a person, and returns it; ErrNoFailure if there is none.
 	CloseFailure(ctx context.Context, group int64, closure Closure) (Failure, error)
+	// FailedCalls returns a group with the last calls of its keys; ErrNoFailure if there is none.
+	FailedCalls(ctx context.Context, group int64) (Failed, error)
+	// SentSince has each take the calls of a tenant that began at that time or later and were sent, those under way too, in any
+	// order. It ends with the first error of each.
+	SentSince(ctx context.Context, environment, tenant string, since time.Time, each func(*Row) error) error
 	// Close writes nothing more.
 	Close() error
 }

@@ -48,6 +48,9 @@ type Record struct {
 	// Replays is the request id of the call whose answer was given again.
 	Replays string
 
+	// Retries is the request id of the failed call that an operator repeats with this one.
+	Retries string
+
 	Upstream string
 	Status   int // the HTTP status that the caller got
 	Outcome  Outcome
@@ -103,6 +106,7 @@ func (r *Record) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 		enc.AddFloat64("waited", r.Waited.Seconds())
 	}
 	text(enc, "replays", r.Replays)
+	text(enc, "retries", r.Retries)
 	text(enc, "also_running", r.AlsoRunning)
 	text(enc, "upstream", r.Upstream)
 	if r.Status != 0 {
@@ -166,6 +170,7 @@ func (s *started) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	text(enc, "principal", s.Privacy.Principal(s.Principal))
 	text(enc, "scheme", s.Scheme)
 	text(enc, "node", s.Node)
+	text(enc, "retries", s.Retries)
 	return (*Record)(s).asked(enc)
 }
 

@@ -46,6 +46,14 @@ func (k ArgumentKind) properties() []property {
 	}
 }
 
+// Properties returns every property that a body of the kind can have.
+func (k ArgumentKind) Properties() (all Properties) {
+	for _, p := range k.properties() {
+		all |= p.bit
+	}
+	return all
+}
+
 var (
 	internalKeysProperties = []property{named(ConnectionProperty, connectionField), named(InternalKeysProperty, internalKeysField)}
 	externalKeysProperties = []property{named(ConnectionProperty, connectionField), named(ActorTypeProperty, actorTypeField), named(ExternalKeysProperty, externalKeysField)}

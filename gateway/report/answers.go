@@ -438,6 +438,7 @@ type ImportedCall struct {
 	Reason          string `json:"reason,omitempty"`
 	Cause           string `json:"cause,omitempty"`
 	Replays         string `json:"replays,omitempty"`
+	Retries         string `json:"retries,omitempty"`
 	Outcome         string `json:"outcome,omitempty"`
 	OutcomeCause    string `json:"outcome_cause,omitempty"`
 	ErrorCode       string `json:"error_code,omitempty"`

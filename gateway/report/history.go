@@ -83,14 +83,14 @@ func shortened(text string) string { return text[:min(len(text), 64)] }
 func (c *ImportedCall) row() (history.Row, error) {
 	row := history.Row{
 		RequestID: c.RequestID, Node: c.Node, App: c.App, Tenant: c.Tenant, Principal: c.Principal, Scheme: c.Scheme, Credential: c.Credential, ActorType: c.ActorType,
-		Decision: c.Decision, Reason: c.Reason, Cause: c.Cause, Replays: c.Replays, Outcome: outcome.Class(c.Outcome), OutcomeCause: c.OutcomeCause, ErrorCode: c.ErrorCode,
+		Decision: c.Decision, Reason: c.Reason, Cause: c.Cause, Replays: c.Replays, Retries: c.Retries, Outcome: outcome.Class(c.Outcome), OutcomeCause: c.OutcomeCause, ErrorCode: c.ErrorCode,
 		UserExplanation: c.UserExplanation, TechExplanation: c.TechExplanation, Status: c.Status, Sends: c.Sends, Started: c.Started, Everything: c.Everything,
 	}
 	row.Operation, _ = superoffice.ParseOperation(c.Operation)
 	if c.RequestID == "" || c.Started.IsZero() {
 		return row, errors.New("want request_id and started")
 	}
-	for _, text := range []string{c.RequestID, c.Node, c.App, c.Tenant, c.Principal, c.Scheme, c.Credential, c.ActorType, c.Decision, c.Reason, c.Cause, c.Replays, c.OutcomeCause, c.ErrorCode, c.UserExplanation, c.TechExplanation} {
+	for _, text := range []string{c.RequestID, c.Node, c.App, c.Tenant, c.Principal, c.Scheme, c.Credential, c.ActorType, c.Decision, c.Reason, c.Cause, c.Replays, c.Retries, c.OutcomeCause, c.ErrorCode, c.UserExplanation, c.TechExplanation} {
 		if len(text) > maxImportText {
 			return row, fmt.Errorf("a text is longer than %d bytes", maxImportText)
 		}

@@ -11,7 +11,7 @@ import (
 func TestNothingReadsThroughATable(t *testing.T) {
 	t.Parallel()
 	s := openAt(t, newPath(t), thisNode)
-	for _, question := range append(sqlstore.Frequent(),
+	for _, question := range append(append(sqlstore.Frequent(), sqlstore.Retrying()...),
 		"UPDATE calls SET ended = 1 WHERE ended IS NULL AND run IN (SELECT run FROM gateways WHERE node = ? AND NOT over)",
 		"SELECT id FROM calls WHERE started < ? ORDER BY started LIMIT 1",
 		"SELECT count(*) FROM failing WHERE failure = ?",
@@ -27,7 +27,7 @@ func TestNothingReadsThroughATable(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Log(detail)
-			if strings.HasPrefix(detail, "SCAN") && detail != "SCAN gateways" && detail != "SCAN CONSTANT ROW" {
+			if strings.HasPrefix(detail, "SCAN") && detail != "SCAN gateways" && detail != "SCAN CONSTANT ROW" && detail != "SCAN calls USING INDEX calls_open" {
 				t.Errorf("%s: %s", question, detail)
 			}
 		}

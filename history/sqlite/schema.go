@@ -115,6 +115,9 @@ CREATE TABLE closures (
 	request_id    TEXT    NOT NULL
 ) STRICT;
 CREATE INDEX closures_scope ON closures (scope, at);
+`, `
+ALTER TABLE calls ADD COLUMN retries TEXT NOT NULL DEFAULT '';
+CREATE INDEX calls_unsettled ON calls (tenant, ended) WHERE outcome IN ('error', 'fault', 'contradictory', 'unreachable', 'unknown', 'unreadable', 'empty', 'masked', 'accepted');
 `}
 
 // migrate brings a file's schema up to date. It goes forward alone: a file that a newer build wrote is refused.

@@ -15,7 +15,7 @@ import (
 
 // callColumns are in the order of callValues.
 const callColumns = `request_id, run, node, environment, app, tenant, principal, scheme, credential, operation, understood, connection, everything, keys, key_count, partial,
-actor_type, stated, decision, reason, cause, replays, outcome, outcome_cause, error_code, user_explanation, tech_explanation, status, sends, started, sent, ended`
+actor_type, stated, decision, reason, cause, replays, retries, outcome, outcome_cause, error_code, user_explanation, tech_explanation, status, sends, started, sent, ended`
 
 // takeEnd takes the end of a call that has none yet, or one that was only supposed.
 const takeEnd = `
@@ -31,7 +31,7 @@ var insertCall = "INSERT INTO calls (" + callColumns + ") VALUES (" + strings.Tr
 func callValues(r *history.Row, run int64) []any {
 	return []any{
 		r.RequestID, run, r.Node, r.Environment, r.App, r.Tenant, r.Principal, r.Scheme, r.Credential, r.Operation.String(), r.Understood, r.Connection, r.Everything, r.Keys, r.KeyCount, r.Partial,
-		r.ActorType, int(r.Stated), r.Decision, r.Reason, r.Cause, r.Replays, string(r.Outcome), r.OutcomeCause, r.ErrorCode, r.UserExplanation, r.TechExplanation, r.Status, r.Sends,
+		r.ActorType, int(r.Stated), r.Decision, r.Reason, r.Cause, r.Replays, r.Retries, string(r.Outcome), r.OutcomeCause, r.ErrorCode, r.UserExplanation, r.TechExplanation, r.Status, r.Sends,
 		r.Started.UnixMicro(), micros(r.Sent), micros(r.Ended),
 	}
 }

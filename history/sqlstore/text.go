@@ -39,7 +39,7 @@ func cleaned(rows []history.Row) []history.Row {
 func texts(r *history.Row) []*string {
 	return []*string{
 		&r.RequestID, &r.Node, &r.Environment, &r.App, &r.Tenant, &r.Principal, &r.Scheme, &r.Credential, &r.ActorType,
-		&r.Decision, &r.Reason, &r.Cause, &r.Replays, &r.OutcomeCause, &r.ErrorCode, &r.UserExplanation, &r.TechExplanation,
+		&r.Decision, &r.Reason, &r.Cause, &r.Replays, &r.Retries, &r.OutcomeCause, &r.ErrorCode, &r.UserExplanation, &r.TechExplanation,
 	}
 }
 

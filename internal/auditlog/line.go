@@ -40,6 +40,7 @@ type Line struct {
 	Environment     string  `json:"environment"`
 	ActorType       string  `json:"actor_type"` // of external keys
 	Replays         string  `json:"replays"`
+	Retries         string  `json:"retries"`
 	DryRun          bool    `json:"dry_run"`  // of a refused call: it was to be a dry run
 	Unproved        bool    `json:"unproved"` // of a refused call: its caller did not prove itself
 	Sends           int     `json:"sends"`

@@ -149,7 +149,7 @@ func importedCall(l *auditlog.Line) report.ImportedCall {
 	call := report.ImportedCall{
 		RequestID: l.RequestID, Node: l.Node, Environment: l.Environment, App: l.App, Tenant: l.Tenant, Principal: l.Principal, Scheme: l.Scheme, Credential: l.Credential,
 		Operation: l.Operation, Connection: l.ConnectionID, ActorType: l.ActorType, Everything: l.ResyncAll, KeyCount: l.Keys.Count,
-		Decision: l.Decision, Reason: l.Reason, Cause: l.Check, Replays: l.Replays, Outcome: l.Outcome, OutcomeCause: l.Cause, ErrorCode: l.ErrorCode,
+		Decision: l.Decision, Reason: l.Reason, Cause: l.Check, Replays: l.Replays, Retries: l.Retries, Outcome: l.Outcome, OutcomeCause: l.Cause, ErrorCode: l.ErrorCode,
 		UserExplanation: l.UserExplanation, TechExplanation: l.TechExplanation, Status: l.Status, Sends: l.Sends, Started: l.Time,
 	}
 	for _, key := range l.Keys.First {
