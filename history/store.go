@@ -52,6 +52,16 @@ type Store interface {
 	// SentSince has each take the calls of a tenant that began at that time or later and were sent, those under way too, in any
 	// order. It ends with the first error of each.
 	SentSince(ctx context.Context, environment, tenant string, since time.Time, each func(*Row) error) error
+	// Calls returns a page of calls, the one that began last first. It fails with ErrNoCall if the call after which the page begins
+	// is no longer there.
+	Calls(ctx context.Context, filter CallFilter) (Page, error)
+	// Usage returns what was called for whom, by day or altogether.
+	Usage(ctx context.Context, filter UsageFilter) (Usages, error)
+	// Tenants returns a page of tenants, and how they are.
+	Tenants(ctx context.Context, filter TenantFilter) (TenantPage, error)
+	// Forget removes all that is kept of a tenant, in steps between which others may write: after an error some of it is gone, and
+	// the result says how much. A call that is not over yet comes back with its end.
+	Forget(ctx context.Context, filter ForgetFilter) (Forgotten, error)
 	// Close writes nothing more.
 	Close() error
 }

@@ -357,7 +357,7 @@ func TestAFileOfTheFirstSchemaIsBroughtForwardWithWhatFails(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := db.ExecContext(t.Context(), "DROP INDEX calls_succeeded; DROP INDEX calls_unsettled; ALTER TABLE calls DROP COLUMN retries; DROP TABLE scopes; DROP TABLE failures; DROP TABLE failing; DROP TABLE closures; PRAGMA user_version = 1"); err != nil {
+	if _, err := db.ExecContext(t.Context(), dropUsage+"DROP INDEX calls_succeeded; DROP INDEX calls_unsettled; ALTER TABLE calls DROP COLUMN retries; DROP TABLE scopes; DROP TABLE failures; DROP TABLE failing; DROP TABLE closures; PRAGMA user_version = 1"); err != nil {
 		t.Fatal(err)
 	}
 	if err := db.Close(); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"time"
 
 	"github.com/caddy-erpsync/caddy-erpsync/history"
 	"github.com/caddy-erpsync/caddy-erpsync/history/sqlstore"
@@ -118,6 +119,99 @@ CREATE INDEX closures_scope ON closures (scope, at);
 `, `
 ALTER TABLE calls ADD COLUMN retries TEXT NOT NULL DEFAULT '';
 CREATE INDEX calls_unsettled ON calls (tenant, ended) WHERE outcome IN ('error', 'fault', 'contradictory', 'unreachable', 'unknown', 'unreadable', 'empty', 'masked', 'accepted');
+`, `
+CREATE INDEX calls_tenant ON calls (tenant, started);
+CREATE INDEX calls_failed ON calls (started) WHERE outcome IN ('error', 'contradictory', 'masked', 'empty', 'unreadable', 'fault', 'unreachable', 'unknown');
+
+-- What the calls of a day came to that are over; days are numbered from 1970.
+CREATE TABLE days (
+	id          INTEGER PRIMARY KEY,
+	day         INTEGER NOT NULL,
+	environment TEXT    NOT NULL,
+	tenant      TEXT    NOT NULL,
+	app         TEXT    NOT NULL,
+	connection  INTEGER NOT NULL, -- 0: the CRM, or not understood
+	calls       INTEGER NOT NULL,
+	keys        INTEGER NOT NULL,
+	replayed    INTEGER NOT NULL,
+	questions   INTEGER NOT NULL,
+	refused     INTEGER NOT NULL,
+	timed       INTEGER NOT NULL,
+	duration    INTEGER NOT NULL, -- of those that are timed, in microseconds
+	longest     INTEGER NOT NULL,
+	o_ok            INTEGER NOT NULL,
+	o_info          INTEGER NOT NULL,
+	o_warning       INTEGER NOT NULL,
+	o_error         INTEGER NOT NULL,
+	o_contradictory INTEGER NOT NULL,
+	o_masked        INTEGER NOT NULL,
+	o_accepted      INTEGER NOT NULL,
+	o_empty         INTEGER NOT NULL,
+	o_unreadable    INTEGER NOT NULL,
+	o_fault         INTEGER NOT NULL,
+	o_unreachable   INTEGER NOT NULL,
+	o_unknown       INTEGER NOT NULL,
+	w_0  INTEGER NOT NULL, -- within 50 ms, and so on
+	w_1  INTEGER NOT NULL,
+	w_2  INTEGER NOT NULL,
+	w_3  INTEGER NOT NULL,
+	w_4  INTEGER NOT NULL,
+	w_5  INTEGER NOT NULL,
+	w_6  INTEGER NOT NULL,
+	w_7  INTEGER NOT NULL,
+	w_8  INTEGER NOT NULL,
+	w_9  INTEGER NOT NULL,
+	w_10 INTEGER NOT NULL,
+	w_11 INTEGER NOT NULL,
+	w_12 INTEGER NOT NULL,
+	w_13 INTEGER NOT NULL,
+	w_14 INTEGER NOT NULL,
+	success INTEGER NOT NULL, -- when the last of them began; 0: none
+	failure INTEGER NOT NULL,
+	UNIQUE (tenant, day, environment, app, connection)
+) STRICT;
+CREATE INDEX days_day ON days (day);
+
+CREATE TABLE refusals (
+	day         INTEGER NOT NULL,
+	environment TEXT    NOT NULL,
+	tenant      TEXT    NOT NULL,
+	app         TEXT    NOT NULL,
+	connection  INTEGER NOT NULL,
+	reason      TEXT    NOT NULL,
+	calls       INTEGER NOT NULL,
+	PRIMARY KEY (tenant, day, environment, app, connection, reason)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX refusals_day ON refusals (day);
+
+-- The last calls of a connection: any, one that succeeded, one that failed. A time of 0: there is none.
+CREATE TABLE latest (
+	environment TEXT    NOT NULL,
+	tenant      TEXT    NOT NULL,
+	app         TEXT    NOT NULL,
+	connection  INTEGER NOT NULL,
+	last_at            INTEGER NOT NULL,
+	last_request       TEXT    NOT NULL,
+	last_outcome       TEXT    NOT NULL,
+	last_reason        TEXT    NOT NULL,
+	last_error_code    TEXT    NOT NULL,
+	success_at         INTEGER NOT NULL,
+	success_request    TEXT    NOT NULL,
+	success_outcome    TEXT    NOT NULL,
+	success_reason     TEXT    NOT NULL,
+	success_error_code TEXT    NOT NULL,
+	failure_at         INTEGER NOT NULL,
+	failure_request    TEXT    NOT NULL,
+	failure_outcome    TEXT    NOT NULL,
+	failure_reason     TEXT    NOT NULL,
+	failure_error_code TEXT    NOT NULL,
+	PRIMARY KEY (tenant, environment, app, connection)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE facts (
+	name  TEXT    PRIMARY KEY,
+	value INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 `}
 
 // migrate brings a file's schema up to date. It goes forward alone: a file that a newer build wrote is refused.
@@ -146,6 +240,11 @@ func migrate(ctx context.Context, db *sql.DB) (err error) {
 	}
 	if version == 1 { // failures began with version 2
 		if err := sqlstore.Replay(&sqlstore.Tx{Context: ctx, SQL: tx, Dialect: dialect{}}); err != nil {
+			return err
+		}
+	}
+	if version < 4 { // and counting with version 4
+		if err := sqlstore.Recount(&sqlstore.Tx{Context: ctx, SQL: tx, Dialect: dialect{}}, time.Now()); err != nil {
 			return err
 		}
 	}

@@ -113,6 +113,9 @@ func (s *store) Trim(ctx context.Context, now time.Time, retention history.Reten
 		if more, err := s.TrimAge(ctx, now.Add(-retention.Keep)); err != nil || more {
 			return more, err
 		}
+		if more, err := s.TrimUsage(ctx, now, retention.Keep); err != nil || more {
+			return more, err
+		}
 	}
 	var pages, free, size int64
 	if err := s.db.QueryRowContext(ctx, "SELECT (SELECT page_count FROM pragma_page_count), (SELECT freelist_count FROM pragma_freelist_count), (SELECT page_size FROM pragma_page_size)").Scan(&pages, &free, &size); err != nil {
@@ -123,7 +126,7 @@ func (s *store) Trim(ctx context.Context, now time.Time, retention history.Reten
 	case full && free > 0, free > freePages && free > pages/4:
 		return true, s.vacuum(ctx)
 	case full:
-		removed, err := s.RemoveOldest(ctx)
+		removed, err := s.RemoveExcess(ctx, now, retention.MaxSize)
 		return removed > 0, err
 	}
 	return false, nil

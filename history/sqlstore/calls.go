@@ -69,8 +69,9 @@ func (s *Store) write(ctx context.Context, rows []history.Row, run int64) (taken
 		if err := lock(tx, tenants); err != nil {
 			return err
 		}
+		tally := newTally(tx)
 		for i := range rows {
-			changed, err := writeRow(tx, &rows[i], run)
+			changed, err := writeRow(tx, &rows[i], run, tally)
 			if err != nil {
 				return err
 			}
@@ -78,7 +79,7 @@ func (s *Store) write(ctx context.Context, rows []history.Row, run int64) (taken
 				taken++
 			}
 		}
-		return nil
+		return tally.flush()
 	})
 	return taken, err
 }
@@ -99,17 +100,24 @@ func lock(tx *Tx, tenants []Tenant) error {
 	return tx.Dialect.Lock(tx, tenants)
 }
 
-// writeRow writes a row, and what follows from its end for what fails.
-func writeRow(tx *Tx, r *history.Row, run int64) (taken bool, err error) {
+// writeRow writes a row, and what follows from its end for what fails and for what is counted.
+func writeRow(tx *Tx, r *history.Row, run int64, tally *tally) (taken bool, err error) {
 	var before sql.NullInt64 // the end that was only supposed
 	if !r.Ended.IsZero() {
 		if err := tx.QueryRow(supposedEnd, r.RequestID).Scan(&before); err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return false, err
 		}
 	}
+	old, known, err := tally.before(r, before.Valid, run == importRun)
+	if err != nil {
+		return false, err
+	}
 	changed, err := tx.Exec(insertCall, callValues(r, run)...)
 	if err != nil || changed == 0 || r.Ended.IsZero() {
 		return changed > 0, err
+	}
+	if !known {
+		tally.replace(old, r)
 	}
 	if before.Valid {
 		if err := withdraw(tx, r, before.Int64); err != nil {

@@ -93,6 +93,7 @@ func abandon(tx *Tx, now time.Time, which string, args ...any) error {
 	for _, tenant := range tenants {
 		locked[tenant] = true
 	}
+	tally := newTally(tx)
 	for i := range calls {
 		r := &calls[i]
 		if !locked[tenantOf(r)] {
@@ -106,9 +107,12 @@ func abandon(tx *Tx, now time.Time, which string, args ...any) error {
 		if changed == 0 { // its end came meanwhile
 			continue
 		}
+		if err := tally.abandoned(r.RequestID); err != nil {
+			return err
+		}
 		if err := apply(tx, r); err != nil {
 			return err
 		}
 	}
-	return nil
+	return tally.flush()
 }

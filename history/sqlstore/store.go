@@ -19,6 +19,8 @@ type Options struct {
 	Dialect    Dialect
 	// Timeout bounds each transaction, its waiting for others included; zero: the caller's context does alone.
 	Timeout time.Duration
+	// MostScanned is how many calls a search for a key looks into at once; zero: history.MaxScanned.
+	MostScanned int
 }
 
 // Store is what history.Store has in common for all databases: all of it but Trim and Close. A driver embeds it.
@@ -39,7 +41,7 @@ func New(options Options) *Store {
 // Prepare prepares the statements of each row, for a database that would parse them each time.
 func (s *Store) Prepare(ctx context.Context) error {
 	s.prepared = make(map[string]*sql.Stmt)
-	for _, text := range []string{insertCall, supposedEnd, RemoveKey + failedUntil, FailKey} {
+	for _, text := range []string{insertCall, supposedEnd, RemoveKey + failedUntil, FailKey, addDay, addLatest} {
 		stmt, err := s.DB.PrepareContext(ctx, s.Dialect.Text(text))
 		if err != nil {
 			return errors.Join(err, s.Unprepare())

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -38,9 +39,14 @@ func (s *Store) RemoveOldest(ctx context.Context) (removed int64, err error) {
 
 // removeCalls removes the oldest of the rows that which says.
 func (s *Store) removeCalls(ctx context.Context, which string, args ...any) (removed int64, err error) {
-	err = s.Change(ctx, func(tx *Tx) (err error) {
-		removed, err = tx.Exec(fmt.Sprintf("DELETE FROM calls WHERE id IN (SELECT id FROM calls WHERE %s ORDER BY started LIMIT %d)", which, TrimStep), args...)
-		return err
+	err = s.Change(ctx, func(tx *Tx) error {
+		started, err := scan(func(at *int64, scan func(...any) error) error { return scan(at) })(
+			tx.Query(fmt.Sprintf("DELETE FROM calls WHERE id IN (SELECT id FROM calls WHERE %s ORDER BY started LIMIT %d) RETURNING started", which, TrimStep), args...))
+		removed = int64(len(started))
+		if err != nil || removed == 0 {
+			return err
+		}
+		return raise(tx, factTrimmed, slices.Max(started))
 	})
 	return removed, err
 }
