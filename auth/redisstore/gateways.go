@@ -41,7 +41,7 @@ func (s Gateways) Note(ctx context.Context, g roster.Gateway, keep time.Duration
 	if err != nil {
 		return err
 	}
-	return s.written(ctx, noteScript.Run(asked, s.client, []string{s.key()}, g.ID, string(entry), keep.Milliseconds()).Err())
+	return s.written(ctx, s.run(asked, noteScript, []string{s.key()}, g.ID, string(entry), keep.Milliseconds()).Err())
 }
 
 // Forget removes a gateway as roster.Store says.
@@ -68,7 +68,7 @@ func (s Gateways) Gateways(ctx context.Context) ([]roster.Gateway, error) {
 		return nil, err
 	}
 	defer cancel()
-	values, err := gatewaysScript.Run(asked, s.client, []string{s.key()}).StringSlice()
+	values, err := s.run(asked, gatewaysScript, []string{s.key()}).StringSlice()
 	if err := s.read(ctx, err); err != nil {
 		return nil, err
 	}

@@ -27,7 +27,7 @@ func (s Leases) Acquire(ctx context.Context, name, holder string, ttl time.Durat
 		return "", err
 	}
 	defer cancel()
-	current, err := acquireScript.Run(asked, s.client, []string{s.leased(name)}, holder, ttl.Milliseconds()).Text()
+	current, err := s.run(asked, acquireScript, []string{s.leased(name)}, holder, ttl.Milliseconds()).Text()
 	return current, s.written(ctx, err)
 }
 
@@ -43,7 +43,7 @@ func (s Leases) Extend(ctx context.Context, name, holder string, ttl time.Durati
 		return false, err
 	}
 	defer cancel()
-	done, err := extendScript.Run(asked, s.client, []string{s.leased(name)}, holder, ttl.Milliseconds()).Int()
+	done, err := s.run(asked, extendScript, []string{s.leased(name)}, holder, ttl.Milliseconds()).Int()
 	return done == 1, s.written(ctx, err)
 }
 
@@ -59,7 +59,7 @@ func (s Leases) Release(ctx context.Context, name, holder string) error {
 		return err
 	}
 	defer cancel()
-	return s.written(ctx, releaseScript.Run(asked, s.client, []string{s.leased(name)}, holder).Err())
+	return s.written(ctx, s.run(asked, releaseScript, []string{s.leased(name)}, holder).Err())
 }
 
 var _ lease.Locker = Leases{}

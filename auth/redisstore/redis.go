@@ -9,6 +9,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -28,11 +29,15 @@ const (
 	// poolSize is how many connections there are at most. They are opened as they are needed: at 200 ms an answer, a hundred
 	// calls a second with their three questions need sixty.
 	poolSize = 256
+
+	// redirects is how often a question to a Cluster is sent on, or again while a slot moves. The pauses between grow to half
+	// a second in sum, so that what the Cluster says ends the question and not its time: silence is another thing.
+	redirects = 5
 )
 
 // Config says where the store is.
 type Config struct {
-	// Addresses of the Redis, or of the Sentinels.
+	// Addresses of the Redis, of the Sentinels or of nodes of the Cluster, as host:port; or the path of a Redis's unix socket.
 	Addresses []string
 	// Sentinel is the name of the master that the Sentinels watch; empty: no Sentinel.
 	Sentinel string
@@ -81,6 +86,8 @@ type conn struct {
 	answered  func(Access, error)
 	inspected func(Inspection)
 	timeout   time.Duration
+	// movingTime is how long a script is run again while a slot of the Cluster moves under it.
+	movingTime time.Duration
 
 	down   atomic.Bool // the last question got no answer, and probe has not got one since
 	closed chan struct{}
@@ -90,11 +97,11 @@ type conn struct {
 func New(c Config) *Store {
 	timeout := cmp.Or(c.Timeout, DefaultTimeout)
 	options := &redis.UniversalOptions{
-		Addrs: c.Addresses, MasterName: c.Sentinel, IsClusterMode: c.Cluster, TLSConfig: c.TLS,
+		Addrs: slices.Clone(c.Addresses), MasterName: c.Sentinel, IsClusterMode: c.Cluster, TLSConfig: c.TLS,
 		DialTimeout: timeout * 5 / 8, ReadTimeout: timeout, WriteTimeout: timeout, PoolTimeout: timeout, PoolSize: poolSize,
 		ContextTimeoutEnabled: true, ClientName: "caddy-erpsync",
 		// One attempt more, for a connection that the other side had closed. Every script can run twice.
-		MaxRetries: 1,
+		MaxRetries: 1, MaxRedirects: redirects,
 		// Dialling is tried again by the caller, not within one question.
 		DialerRetries: 1,
 		// A new connection costs one question before the first of ours, so that a store with a slow way is not taken for a dead one
@@ -107,7 +114,7 @@ func New(c Config) *Store {
 	if c.SentinelPassword != nil {
 		options.SentinelPassword = c.SentinelPassword()
 	}
-	shared := &conn{client: redis.NewUniversalClient(options), prefix: "{" + c.Prefix + "}", answered: c.Answered, inspected: c.Inspected, timeout: timeout, closed: make(chan struct{})}
+	shared := &conn{client: redis.NewUniversalClient(options), prefix: "{" + c.Prefix + "}", answered: c.Answered, inspected: c.Inspected, timeout: timeout, movingTime: timeout / movingPart, closed: make(chan struct{})}
 	if c.Answered == nil {
 		shared.answered = func(Access, error) {}
 	}
@@ -159,7 +166,7 @@ func (c *conn) result(asker context.Context, access Access, err error) (found bo
 		if writesRefused(err) {
 			access = Write // whatever the question was for, this says nothing of what can be read
 		}
-		err = explained(err)
+		err = c.explained(err)
 		c.answered(access, err)
 	case asker.Err() == nil: // not because the asker left
 		c.answered(Read, err)
@@ -193,12 +200,17 @@ func writesRefused(err error) bool {
 }
 
 // explained adds to what Redis says what the operator does about it.
-func explained(err error) error {
+func (c *conn) explained(err error) error {
+	_, cluster := c.client.(*redis.ClusterClient)
 	switch {
-	case redis.HasErrorPrefix(err, "MOVED"), redis.HasErrorPrefix(err, "CROSSSLOT"), redis.HasErrorPrefix(err, "CLUSTERDOWN"):
+	case cluster && (moving(err) || redis.HasErrorPrefix(err, "CLUSTERDOWN")):
+		return fmt.Errorf("a slot of the Cluster moves, or has no master: %w", err)
+	case !cluster && (redis.HasErrorPrefix(err, "MOVED") || redis.HasErrorPrefix(err, "CROSSSLOT") || redis.HasErrorPrefix(err, "CLUSTERDOWN")):
 		return fmt.Errorf("the address is a node of a Cluster; store redis needs the option cluster: %w", err)
 	case strings.Contains(err.Error(), "cluster support disabled"):
 		return fmt.Errorf("the address is no node of a Cluster; take the option cluster out of store redis: %w", err)
+	case redis.HasErrorPrefix(err, "NOPERM"):
+		return fmt.Errorf("the ACL user lacks a right (docs/operations.md has the line): %w", err)
 	}
 	return err
 }
@@ -219,6 +231,9 @@ func (c *conn) probe() {
 		case <-c.closed:
 			return
 		case <-tick.C:
+		}
+		if cluster, ok := c.client.(*redis.ClusterClient); ok {
+			cluster.ReloadState(context.Background()) // a dead master says to nobody who has taken its place; the client itself asks once a minute
 		}
 		// What a connection costs does not count: it is there for the calls then.
 		ctx, cancel := context.WithTimeout(context.Background(), 2*c.timeout)
@@ -245,10 +260,10 @@ func (c *conn) ask(ctx context.Context) (read, write error) {
 		read = nil
 	}
 	if read != nil {
-		return explained(read), read
+		return c.explained(read), read
 	}
 	if write = set.Err(); write != nil {
-		write = explained(write)
+		write = c.explained(write)
 	}
 	return nil, write
 }

@@ -92,7 +92,7 @@ func (s Sessions) Get(ctx context.Context, place session.Place) (session.Record,
 		return session.Record{}, false, err
 	}
 	defer cancel()
-	values, err := getScript.Run(asked, s.client, []string{s.record(place)}, s.epochPrefix()).StringSlice()
+	values, err := s.run(asked, getScript, []string{s.record(place)}, s.epochPrefix()).StringSlice()
 	found, err := s.result(ctx, Read, err)
 	if err != nil || !found {
 		return session.Record{}, false, err
@@ -172,7 +172,7 @@ func (s Sessions) Add(ctx context.Context, place session.Place, record session.R
 	for _, scope := range record.Scopes {
 		scopes = append(scopes, scope[:]...)
 	}
-	err = addScript.Run(asked, s.client, []string{s.record(place), s.person(record.Scopes.Person())},
+	err = s.run(asked, addScript, []string{s.record(place), s.person(record.Scopes.Person())},
 		string(place[:]), untilThen(record.Expires), most, s.prefix+"s", record.App, record.Tenant, string(scopes), string(record.Sealed),
 		milliseconds(record.Used), milliseconds(record.Expires), s.epochPrefix(), unlike()).Err()
 	return s.written(ctx, err)
@@ -197,7 +197,7 @@ func (s Sessions) Put(ctx context.Context, place session.Place, record session.R
 		return 0, err
 	}
 	defer cancel()
-	done, err := putScript.Run(asked, s.client, []string{s.record(place)},
+	done, err := s.run(asked, putScript, []string{s.record(place)},
 		strconv.FormatUint(record.Version, 10), string(record.Sealed), milliseconds(record.Used), milliseconds(record.Expires), untilThen(record.Expires), s.epochPrefix()).Int()
 	if err := s.written(ctx, err); err != nil {
 		return 0, err
@@ -233,7 +233,7 @@ func (s Sessions) Revoke(ctx context.Context, scope session.Place, keep time.Dur
 		return err
 	}
 	defer cancel()
-	return s.written(ctx, revokeScript.Run(asked, s.client, []string{s.epochPrefix() + string(scope[:])}, keep.Milliseconds(), unlike()).Err())
+	return s.written(ctx, s.run(asked, revokeScript, []string{s.epochPrefix() + string(scope[:])}, keep.Milliseconds(), unlike()).Err())
 }
 
 var countPersonScript = redis.NewScript(alive + `
@@ -252,7 +252,7 @@ func (s Sessions) CountPerson(ctx context.Context, person session.Place) (int, e
 		return 0, err
 	}
 	defer cancel()
-	n, err := countPersonScript.Run(asked, s.client, []string{s.person(person)}, s.epochPrefix(), s.prefix+"s").Int()
+	n, err := s.run(asked, countPersonScript, []string{s.person(person)}, s.epochPrefix(), s.prefix+"s").Int()
 	return n, s.read(ctx, err)
 }
 
@@ -303,7 +303,7 @@ func (s Sessions) countStep(ctx context.Context, cursor uint64, pattern string, 
 	}
 	keys, next, err := node.Scan(asked, cursor, pattern, countedAtOnce).Result()
 	if err == nil && len(keys) > 0 {
-		n, err = countScript.Run(asked, s.client, keys, s.epochPrefix(), string(scope[:])).Int()
+		n, err = s.run(asked, countScript, keys, s.epochPrefix(), string(scope[:])).Int()
 	}
 	return n, next, s.read(ctx, err)
 }
@@ -322,7 +322,7 @@ func (s Sessions) Marks(ctx context.Context, scopes iter.Seq[session.Place]) (st
 	for scope := range scopes {
 		keys = append(keys, s.epochPrefix()+string(scope[:]))
 	}
-	values, err := marksScript.Run(asked, s.client, keys, rand.Text(), unlike(), epochLife.Milliseconds()).StringSlice()
+	values, err := s.run(asked, marksScript, keys, rand.Text(), unlike(), epochLife.Milliseconds()).StringSlice()
 	if err := s.read(ctx, err); err != nil {
 		return "", err
 	}

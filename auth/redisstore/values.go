@@ -62,7 +62,7 @@ func (s Values) SetNX(ctx context.Context, key, value string, ttl time.Duration)
 		return false, err
 	}
 	defer cancel()
-	done, err := setNXScript.Run(asked, s.client, []string{s.value(key)}, claim(value), ttl.Milliseconds()).Int()
+	done, err := s.run(asked, setNXScript, []string{s.value(key)}, claim(value), ttl.Milliseconds()).Int()
 	return done == 1, s.written(ctx, err)
 }
 

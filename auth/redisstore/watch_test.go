@@ -148,7 +148,7 @@ func TestAStoreTellsHowItEvictsEvenToAUserWhoMayNotConfigureIt(t *testing.T) {
 
 func TestAClusterIsReachedAsOneAndRefusedAsAnythingElse(t *testing.T) {
 	t.Parallel()
-	nodes := redistest.StartCluster(t)
+	nodes := redistest.StartCluster(t, 2, false).Masters
 	for i, node := range nodes {
 		s := openTold(t, Config{Addresses: []string{node.Address}, Cluster: true, Prefix: "p", Timeout: patience})
 		place := add(t, s, byte(i))
@@ -182,7 +182,7 @@ func TestAClusterIsReachedAsOneAndRefusedAsAnythingElse(t *testing.T) {
 	if _, _, err := alone.Values.Get(t.Context(), "k"); err == nil || !strings.Contains(err.Error(), "take the option cluster out") {
 		t.Error(err)
 	}
-	if errors.Unwrap(explained(errDown)) != nil {
+	if errors.Unwrap(alone.explained(errDown)) != nil {
 		t.Error("what Redis did not say is explained")
 	}
 }

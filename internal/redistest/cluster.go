@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -12,39 +13,180 @@ import (
 	"github.com/caddy-erpsync/caddy-erpsync/internal/testport"
 )
 
-// StartCluster runs two nodes that have half of the slots each.
-func StartCluster(t testing.TB) []*Server {
+// slots is how many a Cluster has.
+const slots = 16384
+
+// Cluster is a Redis Cluster of a test's own, on loopback.
+type Cluster struct {
+	// Masters have the same share of the slots each.
+	Masters []*Server
+	// Replicas follow the master at the same place.
+	Replicas []*Server
+
+	t       testing.TB
+	clients map[*Server]*redis.Client
+}
+
+// StartCluster runs a Cluster of some masters, each with a replica or without, and waits until every node knows every other.
+func StartCluster(t testing.TB, masters int, replicas bool, args ...string) *Cluster {
 	t.Helper()
-	var nodes []*Server
-	var clients []*redis.Client
+	c := &Cluster{t: t, clients: make(map[*Server]*redis.Client)}
+	start := func() *Server {
+		server := Start(t, append([]string{"--cluster-enabled", "yes", "--cluster-node-timeout", "3000", "--cluster-port", strconv.Itoa(testport.Take(t))}, args...)...)
+		client := redis.NewClient(&redis.Options{Addr: server.Address})
+		t.Cleanup(func() { _ = client.Close() })
+		c.clients[server] = client
+		return server
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	for range 2 {
-		server := Start(t, "--cluster-enabled", "yes", "--cluster-port", strconv.Itoa(testport.Take(t)))
-		client := redis.NewClient(&redis.Options{Addr: server.Address})
-		defer client.Close()
-		nodes, clients = append(nodes, server), append(clients, client)
-	}
-	must := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
+	for i := range masters {
+		server := start()
+		c.Masters = append(c.Masters, server)
+		c.must(c.clients[server].ClusterAddSlotsRange(ctx, i*slots/masters, (i+1)*slots/masters-1).Err())
+		if replicas {
+			c.Replicas = append(c.Replicas, start())
 		}
 	}
-	must(clients[0].ClusterAddSlotsRange(ctx, 0, 8191).Err())
-	must(clients[1].ClusterAddSlotsRange(ctx, 8192, 16383).Err())
-	host, port, err := net.SplitHostPort(nodes[1].Address)
-	must(err)
-	must(clients[0].Do(ctx, "CLUSTER", "MEET", host, port, nodes[1].args[len(nodes[1].args)-1]).Err())
-	for _, client := range clients {
-		for {
-			shards, err := client.ClusterShards(ctx).Result()
-			must(err)
-			if info := client.ClusterInfo(ctx).Val(); len(shards) == 2 && len(info) > 16 && info[:16] == "cluster_state:ok" {
-				break
+	nodes := append(append([]*Server(nil), c.Masters...), c.Replicas...)
+	for _, node := range nodes[1:] {
+		host, port, err := net.SplitHostPort(node.Address)
+		c.must(err)
+		c.must(c.clients[nodes[0]].Do(ctx, "CLUSTER", "MEET", host, port, argument(node, "--cluster-port")).Err())
+	}
+	c.wait(nodes, func(client *redis.Client) bool {
+		return strings.Count(client.ClusterNodes(ctx).Val(), " connected") == len(nodes) && strings.HasPrefix(client.ClusterInfo(ctx).Val(), "cluster_state:ok")
+	})
+	for i, replica := range c.Replicas {
+		c.must(c.clients[replica].ClusterReplicate(ctx, c.id(ctx, c.Masters[i])).Err())
+	}
+	c.wait(c.Replicas, func(client *redis.Client) bool {
+		return strings.Contains(client.Info(ctx, "replication").Val(), "master_link_status:up")
+	})
+	// Every node has to know who follows whom, or no replica is chosen.
+	c.wait(nodes, func(client *redis.Client) bool {
+		return strings.Count(client.ClusterNodes(ctx).Val(), "slave ") == len(c.Replicas)
+	})
+	return c
+}
+
+func (c *Cluster) must(err error) {
+	c.t.Helper()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+func (c *Cluster) wait(nodes []*Server, until func(*redis.Client) bool) {
+	c.t.Helper()
+	for _, node := range nodes {
+		for deadline := time.Now().Add(time.Minute); !until(c.clients[node]); time.Sleep(20 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				c.t.Fatalf("the Cluster does not form: %s", c.clients[node].ClusterNodes(context.Background()))
 			}
-			time.Sleep(20 * time.Millisecond)
 		}
 	}
-	return nodes
+}
+
+func argument(server *Server, name string) string {
+	for i, arg := range server.args {
+		if arg == name {
+			return server.args[i+1]
+		}
+	}
+	return ""
+}
+
+func (c *Cluster) id(ctx context.Context, node *Server) string {
+	c.t.Helper()
+	id, err := c.clients[node].Do(ctx, "CLUSTER", "MYID").Text()
+	c.must(err)
+	return id
+}
+
+// Addresses returns those of the masters.
+func (c *Cluster) Addresses() (all []string) {
+	for _, node := range c.Masters {
+		all = append(all, node.Address)
+	}
+	return all
+}
+
+// Client returns a client of one node, which does not follow redirections.
+func (c *Cluster) Client(node *Server) *redis.Client { return c.clients[node] }
+
+// Holder returns the place of the master that has the key's slot.
+func (c *Cluster) Holder(key string) int {
+	c.t.Helper()
+	return int(c.slot(key)) * len(c.Masters) / slots
+}
+
+func (c *Cluster) slot(key string) int64 {
+	c.t.Helper()
+	slot, err := c.clients[c.Masters[0]].ClusterKeySlot(context.Background(), key).Result()
+	c.must(err)
+	return slot
+}
+
+// Move is a slot's way from one master to another, in steps, so that a test can call between them.
+type Move struct {
+	c        *Cluster
+	slot     int64
+	from, to *Server
+}
+
+// BeginMove has the slot of a key begin to move to another master.
+func (c *Cluster) BeginMove(key string) *Move {
+	c.t.Helper()
+	from := c.Holder(key)
+	m := &Move{c: c, slot: c.slot(key), from: c.Masters[from], to: c.Masters[(from+1)%len(c.Masters)]}
+	ctx := context.Background()
+	c.must(c.clients[m.to].Do(ctx, "CLUSTER", "SETSLOT", m.slot, "IMPORTING", c.id(ctx, m.from)).Err())
+	c.must(c.clients[m.from].Do(ctx, "CLUSTER", "SETSLOT", m.slot, "MIGRATING", c.id(ctx, m.to)).Err())
+	return m
+}
+
+// Keys moves some keys and returns how many there were; zero: none is left.
+func (m *Move) Keys(most int, only ...string) int {
+	m.c.t.Helper()
+	ctx := context.Background()
+	keys := only
+	if len(keys) == 0 {
+		var err error
+		keys, err = m.c.clients[m.from].ClusterGetKeysInSlot(ctx, int(m.slot), most).Result()
+		m.c.must(err)
+	}
+	if len(keys) == 0 {
+		return 0
+	}
+	host, port, err := net.SplitHostPort(m.to.Address)
+	m.c.must(err)
+	args := []any{"MIGRATE", host, port, "", 0, 60_000, "KEYS"}
+	for _, key := range keys {
+		args = append(args, key)
+	}
+	m.c.must(m.c.clients[m.from].Do(ctx, args...).Err())
+	return len(keys)
+}
+
+// End moves what is left and gives the slot to the other master.
+func (m *Move) End() {
+	m.c.t.Helper()
+	for m.Keys(100) > 0 { //nolint:revive // each moves some
+	}
+	ctx := context.Background()
+	id := m.c.id(ctx, m.to)
+	for _, node := range append([]*Server{m.to, m.from}, m.c.Masters...) {
+		m.c.must(m.c.clients[node].Do(ctx, "CLUSTER", "SETSLOT", m.slot, "NODE", id).Err())
+	}
+}
+
+// KillMaster ends the master that has a key once its replica has what it has.
+func (c *Cluster) KillMaster(key string) {
+	c.t.Helper()
+	master := c.Masters[c.Holder(key)]
+	if n, err := c.clients[master].Wait(context.Background(), 1, time.Minute).Result(); n != 1 || err != nil {
+		c.t.Fatalf("the replica does not follow: %d %v", n, err)
+	}
+	master.Kill()
 }

@@ -1,4 +1,4 @@
-// Package redistest runs real Redis servers for tests.
+// Package redistest runs real Redis and Valkey servers for tests.
 package redistest
 
 import (
@@ -18,27 +18,58 @@ import (
 	"github.com/caddy-erpsync/caddy-erpsync/internal/testport"
 )
 
-// Server is a redis-server of a test's own, on loopback.
+// Program is a server that speaks Redis's protocol.
+type Program string
+
+// The programs that stores are tested with.
+const (
+	Redis  Program = "redis-server"
+	Valkey Program = "valkey-server"
+)
+
+// Server is a server of a test's own, on loopback.
 type Server struct {
 	Address string
 	t       testing.TB
+	program string
 	dir     string
 	args    []string
 	cmd     *exec.Cmd
 }
 
-// Start runs a redis-server with further arguments until the test ends. Without the program the test
-// is skipped; in CI it fails.
+// Start runs a redis-server as Program.Start does.
 func Start(t testing.TB, args ...string) *Server {
 	t.Helper()
-	if _, err := exec.LookPath("redis-server"); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal("redis-server is not installed: make setup")
+	return Redis.Start(t, args...)
+}
+
+// path finds the program: the system's, or the one that e2e/setup brought.
+func (p Program) path() (string, error) {
+	found, err := exec.LookPath(string(p))
+	if err == nil {
+		return found, nil
+	}
+	for dir, _ := os.Getwd(); dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
+		own := filepath.Join(dir, "e2e", "bin", string(p))
+		if info, statErr := os.Stat(own); statErr == nil && info.Mode().IsRegular() {
+			return own, nil
 		}
-		t.Skip("redis-server is not installed: make setup")
+	}
+	return "", err
+}
+
+// Start runs the program with further arguments until the test ends. Without it the test is skipped; in CI it fails.
+func (p Program) Start(t testing.TB, args ...string) *Server {
+	t.Helper()
+	program, err := p.path()
+	if err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatalf("%s is not installed: make setup", p)
+		}
+		t.Skipf("%s is not installed: make setup", p)
 	}
 	port := testport.Take(t)
-	s := &Server{Address: fmt.Sprintf("127.0.0.1:%d", port), t: t, dir: t.TempDir(), args: append([]string{
+	s := &Server{Address: fmt.Sprintf("127.0.0.1:%d", port), t: t, program: program, dir: t.TempDir(), args: append([]string{
 		"--port", fmt.Sprint(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes", "--appendfsync", "always",
 	}, args...)}
 	s.Run()
@@ -49,13 +80,14 @@ func Start(t testing.TB, args ...string) *Server {
 // Run starts the server, again if it was killed: then it has what it had, and further arguments.
 func (s *Server) Run(further ...string) {
 	s.t.Helper()
-	s.cmd = exec.Command("redis-server", slices.Concat(s.args, []string{"--dir", s.dir}, further)...) //nolint:gosec // a test's own arguments
+	s.cmd = exec.Command(s.program, slices.Concat(s.args, []string{"--dir", s.dir}, further)...) //nolint:gosec // a test's own arguments
 	log, err := os.Create(filepath.Join(s.dir, "log"))
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	defer log.Close()
 	s.cmd.Stdout, s.cmd.Stderr = log, log
+	s.cmd.Env = append(os.Environ(), "LD_LIBRARY_PATH="+filepath.Join(filepath.Dir(s.program), "lib")) // as e2e/setup brought them
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
@@ -66,7 +98,7 @@ func (s *Server) Run(further ...string) {
 			return
 		}
 		if time.Now().After(deadline) {
-			s.t.Fatal("redis-server does not listen")
+			s.t.Fatalf("%s does not listen", s.program)
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
@@ -99,7 +131,7 @@ func StartSentinel(t testing.TB, name, password string) *Sentinel {
 		t.Fatal(err)
 	}
 	s.replica = Start(t, "--requirepass", password, "--masterauth", password, "--replicaof", host+" "+port)
-	watcher := &Server{t: t, dir: t.TempDir(), Address: testport.Address(t)}
+	watcher := &Server{t: t, program: s.master.program, dir: t.TempDir(), Address: testport.Address(t)}
 	_, own, err := net.SplitHostPort(watcher.Address)
 	if err != nil {
 		t.Fatal(err)
