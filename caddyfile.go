@@ -91,14 +91,15 @@ func init() {
 //		}
 //
 //		store  memory|redis {
-//			address   <host:port...>
-//			sentinel  <master> [<password>]
+//			address          <host:port...>|unix//<path>
+//			sentinel         <master> [<password>]
 //			cluster
 //			strict
-//			username  <name>
-//			password  <secret>
-//			tls       [<ca-file>]
-//			timeout   <duration>
+//			username         <name>
+//			password         <secret>
+//			tls              [<ca-file>]
+//			tls_client_auth  <cert-file> <key-file>
+//			timeout          <duration>
 //		}
 //		keys  <secret...>
 //
@@ -316,7 +317,7 @@ func (s *Store) unmarshal(d *caddyfile.Dispenser) error {
 		return d.Errf("store %s: want memory or redis", s.Kind)
 	}
 	return options(d, map[string]option{
-		"address": list(d, &s.Addresses, "<host:port...>"),
+		"address": list(d, &s.Addresses, "<host:port...>|unix//<path>"),
 		"sentinel": {usage: "<master> [<password>]", once: true, read: func() error {
 			args := d.RemainingArgs()
 			if len(args) == 0 || len(args) > 2 {
@@ -339,6 +340,12 @@ func (s *Store) unmarshal(d *caddyfile.Dispenser) error {
 				s.TLSTrust = d.Val()
 			}
 			if d.NextArg() {
+				return errUsage
+			}
+			return nil
+		}},
+		"tls_client_auth": {usage: "<cert-file> <key-file>", once: true, read: func() error {
+			if !d.AllArgs(&s.TLSClientCertificate, &s.TLSClientKey) {
 				return errUsage
 			}
 			return nil

@@ -158,7 +158,8 @@ type Store struct {
 	// memory (default): in this process, over reloads; sessions end with it. redis:
 	// in Redis or Valkey, for several gateways and over restarts; needs keys.
 	Kind string `json:"kind,omitempty"`
-	// host:port of the Redis, of each Sentinel, or of nodes of a Cluster: one that answers is enough.
+	// host:port of the Redis, of each Sentinel, or of nodes of a Cluster: one that answers is enough. Or unix//path, the
+	// socket of a Redis on this machine.
 	Addresses []string `json:"addresses,omitempty"`
 	// The addresses are of nodes of a Cluster. Everything lies in one slot of it.
 	Cluster bool `json:"cluster,omitempty"`
@@ -177,6 +178,10 @@ type Store struct {
 	TLS bool `json:"tls,omitempty"`
 	// A PEM file of the authorities that the store's certificate is checked with.
 	TLSTrust string `json:"tls_trust,omitempty"`
+	// PEM files of the certificate, with what it was issued by, and of its private key, by which the store knows the gateway.
+	// They are read again for new connections. Both or none; they need TLS. Default: none.
+	TLSClientCertificate string `json:"tls_client_certificate,omitempty"`
+	TLSClientKey         string `json:"tls_client_key,omitempty"`
 	// How long one question may take, with dialling and a second attempt. After one without an answer the next ones
 	// fail at once, so that a call waits no longer than this in sum. 50 ms to 5 s, since a lease lives for ten. Default: 800 ms.
 	Timeout caddy.Duration `json:"timeout,omitempty"`

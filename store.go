@@ -51,12 +51,12 @@ func (b *builder) sharedState() (state *gateway.SharedState, release func(), err
 	switch store.Kind {
 	case "", "memory":
 	case "redis":
-		config, err := b.redis(store)
+		config, trust, err := b.redis(store)
 		if err != nil {
 			return nil, nil, fmt.Errorf("store redis: %w", err)
 		}
 		redisstore.LogTo(func(message string) { caddy.Log().Named("erpsync.redis").Info(message) })
-		key = auth.Key("redis", b.config.Environment.Base(), b.config.Upstream, strings.Join(store.Addresses, " "), store.Sentinel, store.SentinelPassword, store.Username, store.Password, fmt.Sprint(store.TLS, store.Cluster, store.Timeout), store.TLSTrust)
+		key = auth.Key("redis", b.config.Environment.Base(), b.config.Upstream, strings.Join(store.Addresses, " "), store.Sentinel, store.SentinelPassword, store.Username, store.Password, fmt.Sprint(store.TLS, store.Cluster, store.Timeout), store.TLSTrust, trust, store.TLSClientCertificate, store.TLSClientKey)
 		open = func() *pooledState { return openRedis(config) }
 	default:
 		return nil, nil, fmt.Errorf("store %q: want memory or redis", store.Kind)
@@ -83,57 +83,98 @@ func openRedis(config redisstore.Config) *pooledState {
 	return state
 }
 
-// redis returns how a store is reached.
-func (b *builder) redis(s *Store) (redisstore.Config, error) {
-	config := redisstore.Config{Addresses: s.Addresses, Sentinel: s.Sentinel, Cluster: s.Cluster, Prefix: "erpsync " + b.config.Environment.Base() + b.config.Upstream, Timeout: time.Duration(s.Timeout)}
+// redis returns how a store is reached, and the authorities that it is trusted by, in PEM, where a file has them.
+func (b *builder) redis(s *Store) (config redisstore.Config, trust string, err error) {
+	config = redisstore.Config{Sentinel: s.Sentinel, Cluster: s.Cluster, Prefix: "erpsync " + b.config.Environment.Base() + b.config.Upstream, Timeout: time.Duration(s.Timeout)}
 	if s.Timeout != 0 && (config.Timeout < leastStoreTimeout || config.Timeout > maxStoreTimeout) {
-		return config, fmt.Errorf("timeout %s: want %s to %s", config.Timeout, leastStoreTimeout, maxStoreTimeout)
+		return config, "", fmt.Errorf("timeout %s: want %s to %s", config.Timeout, leastStoreTimeout, maxStoreTimeout)
 	}
-	if len(s.Addresses) == 0 {
-		return config, errors.New("address: say where it is, host:port")
-	}
-	for _, address := range s.Addresses {
-		if _, _, err := net.SplitHostPort(address); err != nil {
-			return config, fmt.Errorf("address %s: want host:port", address)
-		}
-	}
-	switch {
-	case s.Cluster && s.Sentinel != "":
-		return config, errors.New("sentinel and cluster: a Cluster promotes replicas by itself; say one of them")
-	case len(s.Addresses) > 1 && s.Sentinel == "" && !s.Cluster:
-		return config, fmt.Errorf("address: %d addresses; say what they are, sentinel <master> or cluster: two Redis servers that know nothing of each other cannot be shared", len(s.Addresses))
+	if config.Addresses, err = storeAddresses(s); err != nil {
+		return config, "", err
 	}
 	if len(b.h.Keys) == 0 {
-		return config, errors.New("needs keys: every gateway has to open what another sealed, and a restart must not lose them")
+		return config, "", errors.New("needs keys: every gateway has to open what another sealed, and a restart must not lose them")
 	}
 	if s.Password != "" {
 		password, err := secret.Open("password", s.Password, b.logger)
 		if err != nil {
-			return config, err
+			return config, "", err
 		}
 		config.Credentials = func() (string, string) { return s.Username, password.Get().Reveal() }
 	} else if s.Username != "" {
-		return config, errors.New("username without password")
+		return config, "", errors.New("username without password")
 	}
 	if s.SentinelPassword != "" {
 		password, err := secret.Open("sentinel", s.SentinelPassword, b.logger)
 		if err != nil {
-			return config, err
+			return config, "", err
 		}
 		config.SentinelPassword = func() string { return password.Get().Reveal() }
 	}
-	if s.TLS {
-		config.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
-		if s.TLSTrust != "" {
-			pem, err := os.ReadFile(filepath.Clean(s.TLSTrust))
-			if err != nil {
-				return config, fmt.Errorf("tls: %w", err)
-			}
-			config.TLS.RootCAs = x509.NewCertPool()
-			if !config.TLS.RootCAs.AppendCertsFromPEM(pem) {
-				return config, fmt.Errorf("tls: %s holds no certificate in PEM", s.TLSTrust)
-			}
-		}
+	config.TLS, trust, err = b.storeTLS(s)
+	return config, trust, err
+}
+
+// storeAddresses returns where the store is, a socket as its path.
+func storeAddresses(s *Store) ([]string, error) {
+	if len(s.Addresses) == 0 {
+		return nil, errors.New("address: say where it is, host:port or unix//path")
 	}
-	return config, nil
+	var all []string
+	socket := false
+	for _, address := range s.Addresses {
+		if path, is := strings.CutPrefix(address, "unix/"); is {
+			if !filepath.IsAbs(path) {
+				return nil, fmt.Errorf("address %s: want unix//path, with the whole path", address)
+			}
+			socket = true
+			all = append(all, path)
+			continue
+		}
+		if _, _, err := net.SplitHostPort(address); err != nil {
+			return nil, fmt.Errorf("address %s: want host:port or unix//path", address)
+		}
+		all = append(all, address)
+	}
+	switch {
+	case socket && (s.Cluster || s.Sentinel != "" || len(all) > 1):
+		return nil, errors.New("address: a unix socket leads to one Redis on this machine; it stands alone, without sentinel and cluster")
+	case socket && s.TLS:
+		return nil, errors.New("tls: Redis speaks none at a unix socket; take it out")
+	case s.Cluster && s.Sentinel != "":
+		return nil, errors.New("sentinel and cluster: a Cluster promotes replicas by itself; say one of them")
+	case len(all) > 1 && s.Sentinel == "" && !s.Cluster:
+		return nil, fmt.Errorf("address: %d addresses; say what they are, sentinel <master> or cluster: two Redis servers that know nothing of each other cannot be shared", len(all))
+	}
+	return all, nil
+}
+
+// storeTLS returns how TLS is spoken, or nil, and the authorities in PEM that a file has.
+func (b *builder) storeTLS(s *Store) (config *tls.Config, trust string, err error) {
+	if !s.TLS {
+		if s.TLSClientCertificate != "" || s.TLSClientKey != "" {
+			return nil, "", errors.New("tls_client_auth: a certificate is shown over TLS alone; add tls")
+		}
+		return nil, "", nil
+	}
+	config = &tls.Config{MinVersion: tls.VersionTLS12}
+	if s.TLSTrust != "" {
+		pem, err := os.ReadFile(filepath.Clean(s.TLSTrust))
+		if err != nil {
+			return nil, "", fmt.Errorf("tls: %w", err)
+		}
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, "", fmt.Errorf("tls: %s holds no certificate in PEM", s.TLSTrust)
+		}
+		trust = string(pem)
+	}
+	if s.TLSClientCertificate != "" || s.TLSClientKey != "" {
+		pair, err := secret.OpenKeyPair("tls_client_auth", s.TLSClientCertificate, s.TLSClientKey, b.logger)
+		if err != nil {
+			return nil, "", err
+		}
+		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return pair.Get(), nil }
+	}
+	return config, trust, nil
 }
