@@ -18,6 +18,9 @@ const (
 	BroughtBearer Scheme = "bearer"
 	BroughtTicket Scheme = "soticket"
 	BroughtBasic  Scheme = "basic"
+	// Operator is somebody whom the operators' socket or the admin endpoint proved. No configuration admits it, and no
+	// request over HTTP brings it.
+	Operator Scheme = "operator"
 )
 
 // Principal is who calls, after the proof.
@@ -38,5 +41,5 @@ type Principal struct {
 	Administrator bool
 }
 
-// Person reports whether the principal is somebody in SuperOffice rather than a service.
-func (p Principal) Person() bool { return p.Scheme != JWT }
+// Person reports whether the principal is somebody in SuperOffice rather than a service or an operator.
+func (p Principal) Person() bool { return p.Scheme != JWT && p.Scheme != Operator }

@@ -142,8 +142,11 @@ func (d *Decision) waited(waited time.Duration) {
 func (d *Decision) beginKeyed(ctx context.Context) (refusal *auth.Refusal) {
 	g, p := d.gateway, d.Principal
 	person := ""
-	if p.Scheme == auth.BrowserSession {
+	switch p.Scheme {
+	case auth.BrowserSession:
 		person = p.ID
+	case auth.Operator: // whichever repeats a call, it is sent once
+		p.ID = ""
 	}
 	epoch, err := g.sessionManager().RevocationEpoch(ctx, d.app.Name, p.Tenant, person)
 	if err != nil {

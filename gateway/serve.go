@@ -119,15 +119,7 @@ func (x *exchange) identify(p auth.Principal) {
 
 // refuse answers in SuperOffice's place.
 func (x *exchange) refuse(refusal *auth.Refusal) {
-	x.record.Decision, x.record.Reason, x.record.Status = "refused", string(refusal.Reason), refusal.Status
-	x.record.Cause = refusal.CauseText()
-	if x.record.Sends > 0 {
-		x.record.Decision = "allowed"
-	}
-	if refusal.Status >= http.StatusInternalServerError || refusal.Reason == auth.OutcomeUnknown {
-		x.g.platform.Logger.Error("call not served", zap.String("request_id", x.record.RequestID), zap.String("reason", string(refusal.Reason)),
-			zap.String("app", x.record.App), zap.String("tenant", x.record.Tenant), zap.Error(refusal.Cause))
-	}
+	x.g.noteRefusal(&x.record, refusal)
 	if refusal.Reason == auth.MethodNotAllowed {
 		x.w.Header()["Allow"] = []string{http.MethodPost}
 	}
@@ -137,6 +129,19 @@ func (x *exchange) refuse(refusal *auth.Refusal) {
 		refusal = &mine
 	}
 	x.g.WriteRefusal(x.w, x.r, x.record.RequestID, refusal, webpage.Page{})
+}
+
+// noteRefusal notes in a call's record that it was refused, or that it has no whole answer.
+func (g *Gateway) noteRefusal(record *outcome.Record, refusal *auth.Refusal) {
+	record.Decision, record.Reason, record.Status = "refused", string(refusal.Reason), refusal.Status
+	record.Cause = refusal.CauseText()
+	if record.Sends > 0 {
+		record.Decision = "allowed"
+	}
+	if refusal.Status >= http.StatusInternalServerError || refusal.Reason == auth.OutcomeUnknown {
+		g.platform.Logger.Error("call not served", zap.String("request_id", record.RequestID), zap.String("reason", string(refusal.Reason)),
+			zap.String("app", record.App), zap.String("tenant", record.Tenant), zap.Error(refusal.Cause))
+	}
 }
 
 // end records a call that is over, in every way that an operator may look.

@@ -4,6 +4,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/caddy-erpsync/caddy-erpsync/gateway/report"
 	"github.com/caddy-erpsync/caddy-erpsync/outcome"
 )
 
@@ -30,9 +31,10 @@ type act struct {
 	Question                 string   // of a look-up
 	Found                    *int     // matches of a look-up
 	Group                    int64    // of failures; 0: none
-	All                      bool     // a hold of everything
-	Reason, For              string   // of a hold; of a closed failure why
-	Unreadable               bool     // a release of what could not be read
+	Retried                  *report.RetrySummary
+	All                      bool   // a hold of everything
+	Reason, For              string // of a hold; of a closed failure why
+	Unreadable               bool   // a release of what could not be read
 	DryRun                   bool
 	Nothing                  bool // nothing was changed
 	Unknown                  bool // nobody is known by that name
@@ -65,6 +67,11 @@ func (a *act) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	}
 	if a.Group != 0 {
 		enc.AddInt64("group", a.Group)
+	}
+	if a.Retried != nil {
+		if err := enc.AddObject("calls", (*actRetried)(a.Retried)); err != nil {
+			return err
+		}
 	}
 	if a.All {
 		enc.AddBool("all", true)

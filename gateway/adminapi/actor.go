@@ -32,6 +32,9 @@ type Actor struct {
 	UID   *uint32 // of a unix user
 }
 
+// Identified reports whether something shows who the actor is.
+func (a Actor) Identified() bool { return a.Proof != Unproved && a.Name != Unidentified }
+
 // MarshalLogObject writes the actor's fields.
 func (a Actor) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	enc.AddString("actor", a.Name)

@@ -35,6 +35,8 @@ type Route struct {
 	Method, Path string
 	serve        func(*http.Request, *act) (any, error)
 	act          string // what is recorded; "" for what only looks
+	// stream serves in serve's place what answers with a line for each thing that happens.
+	stream func(r *http.Request, done *act, emit func(line any) error) error
 }
 
 // Routes returns the endpoints:
@@ -53,6 +55,8 @@ type Route struct {
 //	POST /erpsync/history/import           {"environment", "calls": […]}: fill gaps of the history from audit lines
 //	GET  /erpsync/failures?tenant=         keys whose last call failed; also connection=, app=, since=
 //	POST /erpsync/failures/close           {"group", "reason"}: take a group of them for settled
+//	POST /erpsync/retry/plan               {"group"} | {"tenant", "app", "connection", "since"} | {"all"}, "older_than", …: what a second try would do
+//	POST /erpsync/retry                    the same, "plan", "max_failures", "pause": make a second try; answers with a line of JSON for each event
 //	POST /erpsync/revoke                   {"app"} | {"tenant"} | {"tenant", "user"}: end sessions, tickets, kept answers
 //
 // Where an app stands in several environments, "environment" says which is meant. Answers are JSON and hold no
@@ -139,6 +143,10 @@ func (a API) Routes() []Route {
 			}
 			return closed, err
 		})},
+		{Method: http.MethodPost, Path: report.RetryPlanPath, serve: ordered(func(ctx context.Context, q report.RetryRequest, _ *act) (report.RetryPlan, error) {
+			return a.Sites.PlanRetry(ctx, q)
+		})},
+		{Method: http.MethodPost, Path: report.RetryPath, act: "retry", stream: a.retry},
 		{Method: http.MethodPost, Path: report.RevokePath, act: "revoke", serve: ordered(func(ctx context.Context, q report.Revocation, done *act) (report.Revoked, error) {
 			done.App, done.Tenant, done.User = said(q.App), said(q.Tenant), said(q.User)
 			revoked, err := a.Sites.Revoke(ctx, q)
@@ -170,6 +178,9 @@ func (a API) Serve(route Route, w http.ResponseWriter, r *http.Request) (status 
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 	done := act{Act: route.act, Actor: ActorOf(r), Node: a.Node()}
+	if route.stream != nil {
+		return a.serveStream(route, w, r, &done)
+	}
 	answer, err := route.serve(r, &done)
 	if route.act != "" {
 		a.record(done, err)

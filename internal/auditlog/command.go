@@ -35,7 +35,7 @@ Lines are read in the formats json and console of Caddy's logs, bare or as Docke
 With --request each request is told in words: who asked for what, which check refused it, what to do.
 Refused sign-ins, sessions and approvals are among the lines, and no calls in --summary.
 
---acts tells what operators did instead: hold, release, revoke, check, probe, tenants import, export and remove.
+--acts tells what operators did instead: hold, release, revoke, check, probe, failures close, retry, tenants import, export and remove.
 
 Calls that were about to be sent and whose end no line tells stand last, as unknown (no_end), with what their first line
 says: they are running still, or their gateway was killed and they may have run.

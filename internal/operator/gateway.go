@@ -32,6 +32,7 @@ func init() {
 	command.Add(holdCommand)
 	command.Add(releaseCommand)
 	command.Add(failuresCommand)
+	command.Add(retryCommand)
 	command.Add(historyCommand)
 }
 
@@ -61,22 +62,31 @@ func wideFlag(flags *pflag.FlagSet, wide *bool) {
 
 // ask sends in, nil for nothing, and reads the answer into out. An error says what the gateway said.
 func (g *gateway) ask(ctx context.Context, method, uri string, in, out any) error {
-	address := g.address()
-	place, err := parsePlace(address)
+	resp, err := g.send(ctx, method, uri, in)
 	if err != nil {
 		return err
+	}
+	defer resp.Body.Close()
+	return g.read(resp, out)
+}
+
+// send sends in, nil for nothing.
+func (g *gateway) send(ctx context.Context, method, uri string, in any) (*http.Response, error) {
+	place, err := parsePlace(g.address())
+	if err != nil {
+		return nil, err
 	}
 	var body io.Reader = http.NoBody
 	if in != nil {
 		raw, err := json.Marshal(in)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		body = bytes.NewReader(raw)
 	}
 	req, err := http.NewRequestWithContext(ctx, method, place.origin+uri, body)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	req.Header.Set("Content-Type", "application/json")
 	if place.network == "tcp" {
@@ -87,9 +97,13 @@ func (g *gateway) ask(ctx context.Context, method, uri string, in, out any) erro
 	}}
 	resp, err := (&http.Client{Transport: transport}).Do(req)
 	if err != nil {
-		return place.unreachable(err)
+		return nil, place.unreachable(err)
 	}
-	defer resp.Body.Close()
+	return resp, nil
+}
+
+// read reads an answer into out. An error says what the gateway said.
+func (g *gateway) read(resp *http.Response, out any) error {
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
 		return err
@@ -101,7 +115,7 @@ func (g *gateway) ask(ctx context.Context, method, uri string, in, out any) erro
 		}
 	}
 	if resp.StatusCode != http.StatusOK || json.Unmarshal(answer, out) != nil {
-		return fmt.Errorf("what listens at %s does not answer as a gateway with erpsync (HTTP %d)", address, resp.StatusCode)
+		return fmt.Errorf("what listens at %s does not answer as a gateway with erpsync (HTTP %d)", g.address(), resp.StatusCode)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package operator
 
 import (
 	"bytes"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -36,6 +37,21 @@ func TestNothingThatOthersWroteSteersATerminal(t *testing.T) {
 			external := f
 			external.Kind = "external"
 			return printFailures(&out, report.Failures{Failures: []report.Failure{f, external}, More: true}, now, true)
+		},
+		func() error {
+			call := report.PlannedCall{App: evil, Tenant: evil, Operation: evil, Outcome: evil, ErrorCode: evil, Overwrites: report.OverwritesBoth}
+			left := report.LeftOut{App: evil, Tenant: evil, Outcome: evil, Why: []report.Obstacle{{Says: evil, Flag: evil}}}
+			return printPlan(&out, report.RetryPlan{Calls: []report.PlannedCall{call}, LeftOut: []report.LeftOut{left}, Remark: evil}, now, true)
+		},
+		func() error {
+			progress := retryProgress{out: &out}
+			progress.done = &report.RetrySummary{Stopped: evil}
+			return errors.Join(
+				progress.print(report.RetryEvent{Call: &report.RetriedCall{Tenant: evil, Outcome: evil, Cause: evil, Code: evil, Reason: evil, Says: evil, Result: evil, RequestID: evil}}, now),
+				progress.print(report.RetryEvent{Waiting: &report.RetryWait{Tenant: evil, Reason: evil, Until: evil}}, now),
+				progress.print(report.RetryEvent{Stopped: &report.RetryStop{Tenant: evil, Says: evil}}, now),
+				progress.print(report.RetryEvent{Done: progress.done}, now),
+			)
 		},
 		func() error {
 			return printImport(&out, report.Import{Lines: []report.ImportLine{{Tenant: evil, Problem: evil}}}, false, false)
