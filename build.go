@@ -220,7 +220,7 @@ func (b *builder) app(a *App) (config gateway.AppConfig, err error) {
 func (b *builder) callAs(a *App, config *gateway.AppConfig) (err error) {
 	switch config.CallAs {
 	case auth.AsSystem:
-		config.PrivateKey, err = secret.OpenPrivateKey("private_key", a.PrivateKey, b.logger)
+		config.PrivateKey, err = secret.OpenText("private_key", a.PrivateKey, b.logger)
 	case auth.AsAccount:
 		config.AccountPassword, err = secret.Open("call_as account", a.AccountPassword, b.logger)
 	}

@@ -28,6 +28,13 @@ func init() {
 //			keep      <duration>
 //			max_size  <size>
 //		}
+//		history    postgres {
+//			dsn       <dsn>
+//			schema    <name>
+//			timeout   <duration>
+//			keep      <duration>
+//			max_size  <size>
+//		}
 //	}
 func (s *Service) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next()
@@ -44,7 +51,7 @@ func (s *Service) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			}
 			return nil
 		}},
-		"history": {usage: "sqlite { path <path> … }", once: true, read: func() error { return s.readHistory(d) }},
+		"history": {usage: "sqlite { path <path> … }, or history postgres { dsn {file./path} … }", once: true, read: func() error { return s.readHistory(d) }},
 	})
 }
 

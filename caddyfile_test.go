@@ -212,7 +212,9 @@ func TestAWrongOperatorsSocketIsRefusedWithItsLine(t *testing.T) {
 	for config, want := range map[string]string{
 		"erpsync {\n\toperators unix//run/x.sock|0660\n}":             "",
 		"erpsync /run/x.sock":                                         "write: erpsync { operators unix//<path>[|<mode>] … }",
-		"erpsync {\n\thistory\n}":                                     "write: history sqlite { path <path> … }",
+		"erpsync {\n\thistory\n}":                                     "write: history sqlite { path <path> … }, or history postgres { dsn {file./path} … }",
+		"erpsync {\n\thistory mysql\n}":                               "history mysql: this Caddy keeps no history; want sqlite or postgres",
+		"erpsync {\n\thistory postgres\n}":                            "history postgres: this Caddy keeps no history; postgres is there with github.com/caddy-erpsync/caddy-erpsync/history/postgres in the build",
 		"erpsync {\n\thistory sqlite\n}":                              "history sqlite: this Caddy keeps no history; sqlite is there with github.com/caddy-erpsync/caddy-erpsync/history/sqlite in the build",
 		"erpsync {\n\toperators\n}":                                   "write: operators unix//<path>[|<mode>]",
 		"erpsync {\n\toperator unix//run/x.sock\n}":                   `unknown option "operator"; did you mean operators?, at Testfile:2`,

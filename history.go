@@ -103,7 +103,11 @@ func (s *Service) readHistory(d *caddyfile.Dispenser) error {
 			known = append(known, module.ID.Name())
 		}
 		slices.Sort(known)
-		return d.Errf("history %s: this Caddy keeps %s; sqlite is there with github.com/caddy-erpsync/caddy-erpsync/history/sqlite in the build", name, orNone(known))
+		advice := "want sqlite or postgres"
+		if name == "sqlite" || name == "postgres" {
+			advice = fmt.Sprintf("%s is there with github.com/caddy-erpsync/caddy-erpsync/history/%s in the build", name, name)
+		}
+		return d.Errf("history %s: this Caddy keeps %s; %s", name, orNone(known), advice)
 	}
 	driver, err := caddyfile.UnmarshalModule(d, id)
 	if err != nil {

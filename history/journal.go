@@ -235,7 +235,9 @@ func (j *Journal) write(driver Driver) {
 	for {
 		select {
 		case e := <-j.queue:
-			j.commit(ctx, j.gather(e))
+			if !j.commit(ctx, driver, j.gather(e)) {
+				return
+			}
 		case <-beat.C:
 			if !j.beat(ctx, driver) {
 				return
@@ -249,8 +251,7 @@ func (j *Journal) write(driver Driver) {
 			}
 			j.tried(ctx, err)
 		case <-j.closing:
-			for len(j.queue) > 0 {
-				j.commit(ctx, j.gather(<-j.queue))
+			for len(j.queue) > 0 && j.commit(ctx, driver, j.gather(<-j.queue)) { //nolint:revive // committing is what does the work
 			}
 			return
 		}
@@ -313,9 +314,11 @@ func (j *Journal) beat(ctx context.Context, driver Driver) bool {
 		j.worked()
 	}
 	j.tried(ctx, err)
-	if !errors.Is(err, ErrGone) {
-		return true
-	}
+	return !errors.Is(err, ErrGone) || j.renew(ctx, driver)
+}
+
+// renew opens a store anew that is gone. It reports false if the journal must end meanwhile.
+func (j *Journal) renew(ctx context.Context, driver Driver) bool {
 	j.closeStore()
 	j.mu.Lock()
 	j.store = nil
@@ -351,29 +354,37 @@ func (j *Journal) gather(e *event) []Row {
 }
 
 // commit writes a group, as often as it takes. Of a group that holds a row which can never be written the others are written.
-func (j *Journal) commit(ctx context.Context, rows []Row) {
+// It reports false if the journal must end meanwhile and has no store any more.
+func (j *Journal) commit(ctx context.Context, driver Driver, rows []Row) bool {
 	for retry := firstRetry; ; retry = min(2*retry, lastRetry) {
 		err := j.store.Write(ctx, rows)
 		switch {
 		case err == nil:
 			j.waiting.Add(-int64(len(rows)))
 			j.worked()
-			return
+			return true
 		case errors.Is(err, ErrNeverWritten) && len(rows) == 1:
 			j.lose(1, err)
-			return
+			return true
 		case errors.Is(err, ErrNeverWritten):
 			for i := range rows {
-				j.commit(ctx, rows[i:i+1])
+				if !j.commit(ctx, driver, rows[i:i+1]) {
+					j.lose(len(rows)-i-1, err)
+					return false
+				}
 			}
-			return
+			return true
 		}
 		j.mu.Lock()
 		j.failed(err)
 		j.mu.Unlock()
 		if !pause(ctx, retry) {
 			j.lose(len(rows), err)
-			return
+			return true
+		}
+		if errors.Is(err, ErrGone) && !j.renew(ctx, driver) {
+			j.lose(len(rows), err)
+			return false
 		}
 	}
 }

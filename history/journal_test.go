@@ -30,6 +30,7 @@ type memory struct {
 	closed bool
 	fail   error // of every writing
 	gone   bool
+	lost   bool          // is gone for what is written too, until it is opened anew
 	bad    string        // the request id of a row that can never be written
 	gate   chan struct{} // not nil: each writing waits for it
 	opens  []error       // of the next openings
@@ -46,6 +47,7 @@ func (m *memory) Open(context.Context, Gateway) (Store, error) {
 		m.opens = m.opens[1:]
 		return nil, err
 	}
+	m.lost = false
 	return m, nil
 }
 
@@ -59,6 +61,9 @@ func (m *memory) Write(ctx context.Context, rows []Row) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.lost {
+		return ErrGone
+	}
 	if m.fail != nil {
 		return m.fail
 	}
@@ -406,4 +411,29 @@ func BenchmarkCall(b *testing.B) {
 	if lost := j.Health().Lost; lost > 0 {
 		b.Errorf("%d lost", lost)
 	}
+}
+
+// A schema that was dropped takes no rows, however often they are tried.
+func TestAStoreThatIsGoneIsOpenedAnewForTheRowsThatWait(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := new(memory)
+		j, _ := start(t, m)
+		synctest.Wait()
+		m.set(func() { m.lost, m.opens = true, []error{errLocked} })
+		j.Recorder("online").Ended(call("a"))
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if h := j.Health(); j.Queued() != 0 || h.Lost != 0 || !h.Fails.IsZero() || len(m.rows()) != 1 {
+			t.Errorf("%d queued, %+v", j.Queued(), h)
+		}
+		m.set(func() { m.lost, m.opens = true, slices.Repeat([]error{errLocked}, 100) })
+		j.Recorder("online").Ended(call("b"))
+		j.Recorder("online").Ended(call("c"))
+		time.Sleep(time.Second)
+		j.Close() // it cannot be opened any more
+		if h := j.Health(); h.Lost == 0 {
+			t.Errorf("%+v", h)
+		}
+	})
 }

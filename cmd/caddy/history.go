@@ -1,3 +1,6 @@
 package main
 
-import _ "github.com/caddy-erpsync/caddy-erpsync/history/sqlite"
+import (
+	_ "github.com/caddy-erpsync/caddy-erpsync/history/postgres"
+	_ "github.com/caddy-erpsync/caddy-erpsync/history/sqlite"
+)

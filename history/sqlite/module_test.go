@@ -33,7 +33,7 @@ func TestTheOptionsOfTheHistoryAreReadAndWrongOnesNamed(t *testing.T) {
 	}
 	for options, want := range map[string]string{
 		"history":                               `wrong arguments of "history"; write: history sqlite { path <path> … }`,
-		"history mysql":                         "history mysql: this Caddy keeps only sqlite",
+		"history mysql":                         "history mysql: this Caddy keeps only sqlite; want sqlite or postgres",
 		"history sqlite x":                      `wrong arguments of "history sqlite"`,
 		"history sqlite {\npath\n}":             `option "path" of history sqlite takes one value`,
 		"history sqlite {\nkeep 90\n}":          `invalid duration "90": must be positive and have a unit, such as 12h or 90d`,

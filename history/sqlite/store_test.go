@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-erpsync/caddy-erpsync/history"
+	"github.com/caddy-erpsync/caddy-erpsync/history/historytest"
 	"github.com/caddy-erpsync/caddy-erpsync/outcome"
 	"github.com/caddy-erpsync/caddy-erpsync/superoffice"
 )
@@ -31,7 +32,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-var thisNode = history.Gateway{Node: "this", Started: time.Now()}
+var thisNode = historytest.ThisNode
 
 func openAt(t testing.TB, path string, gateway history.Gateway) *store {
 	t.Helper()
@@ -44,27 +45,6 @@ func openAt(t testing.TB, path string, gateway history.Gateway) *store {
 }
 
 func newPath(t testing.TB) string { return filepath.Join(t.TempDir(), "deep", "history.db") }
-
-// row is a call that began at a time and is not over.
-func row(id string, at time.Time) history.Row {
-	arguments := superoffice.Arguments{Connection: 612, Keys: []int32{386, 230}}
-	return history.Row{
-		RequestID: id, Node: "this", Environment: "online", App: "erp", Tenant: "Cust12345", Operation: superoffice.ForceResync,
-		Understood: true, Connection: 612, Keys: history.PackKeys(&arguments), KeyCount: 2, Started: at, Sent: at,
-	}
-}
-
-func over(r history.Row, class outcome.Class, after time.Duration) history.Row {
-	r.Decision, r.Outcome, r.Sends, r.Status, r.Ended = "allowed", class, 1, 200, r.Started.Add(after)
-	return r
-}
-
-func write(t testing.TB, s *store, rows ...history.Row) {
-	t.Helper()
-	if err := s.Write(t.Context(), rows); err != nil {
-		t.Fatal(err)
-	}
-}
 
 // became returns what a call came to: its outcome and cause, "open" while it has no end, "" if there is no such row.
 func became(t testing.TB, s *store, id string) string {
@@ -95,7 +75,7 @@ func TestTheFileIsForItsUserAlone(t *testing.T) {
 	t.Parallel()
 	path := newPath(t)
 	s := openAt(t, path, thisNode)
-	write(t, s, row("a", time.Now()))
+	historytest.Write(t, s, historytest.Began("a", time.Now()))
 	check := func() {
 		t.Helper()
 		for _, name := range []string{path, path + "-wal", path + "-shm"} {
@@ -121,81 +101,11 @@ func TestTheFileIsForItsUserAlone(t *testing.T) {
 	check()
 }
 
-func TestARowTakesItsEndOnceAndKeepsWhatItHas(t *testing.T) {
-	t.Parallel()
-	s := openAt(t, newPath(t), thisNode)
-	began := row("a", time.Now())
-	write(t, s, began)
-	if got := became(t, s, "a"); got != "open" {
-		t.Errorf("began: %s", got)
-	}
-	write(t, s, over(began, outcome.Error, time.Second), over(row("whole", time.Now()), outcome.OK, 0))
-	write(t, s, began, over(began, outcome.OK, time.Minute)) // late, and twice
-	if a, whole := became(t, s, "a"), became(t, s, "whole"); a != "error" || whole != "ok" {
-		t.Errorf("%s, %s", a, whole)
-	}
-	var keys []byte
-	if err := s.db.QueryRowContext(t.Context(), "SELECT keys FROM calls WHERE request_id = 'a'").Scan(&keys); err != nil {
-		t.Fatal(err)
-	}
-	if internal, _, err := history.UnpackKeys(keys); err != nil || fmt.Sprint(internal) != "[386 230]" {
-		t.Errorf("%v %v", internal, err)
-	}
-}
-
-func TestACallWithoutEndIsUnknownWhenItsGatewayStartsAgain(t *testing.T) {
-	t.Parallel()
-	path := newPath(t)
-	s := openAt(t, path, thisNode)
-	other := openAt(t, path, history.Gateway{Node: "other"})
-	began := row("mine", time.Now())
-	write(t, s, began, over(row("done", time.Now()), outcome.OK, time.Second))
-	write(t, other, row("theirs", time.Now()))
-	again := openAt(t, path, thisNode)
-	if mine, done, theirs := became(t, again, "mine"), became(t, again, "done"), became(t, again, "theirs"); mine != "unknown no_end" || done != "ok" || theirs != "open" {
-		t.Errorf("%s, %s, %s", mine, done, theirs)
-	}
-	// Two processes of one node: the first lives still, and tells the end.
-	write(t, s, over(began, outcome.OK, time.Second))
-	if got := became(t, again, "mine"); got != "ok" {
-		t.Errorf("its end came all the same: %s", got)
-	}
-}
-
-func TestACallIsUnknownWhenItsGatewayIsSilentForLongerThanACallMayLast(t *testing.T) {
-	t.Parallel()
-	path := newPath(t)
-	silent := openAt(t, path, history.Gateway{Node: "silent"})
-	s := openAt(t, path, thisNode)
-	now := time.Now()
-	write(t, silent, row("theirs", now))
-	write(t, s, row("mine", now.Add(history.LongestCall/2)))
-	beat := func(after time.Duration) {
-		t.Helper()
-		if err := s.Beat(t.Context(), now.Add(after)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	beat(history.LongestCall - time.Minute)
-	if theirs := became(t, s, "theirs"); theirs != "open" {
-		t.Errorf("early: %s", theirs)
-	}
-	beat(history.LongestCall + time.Minute)
-	if theirs, mine := became(t, s, "theirs"), became(t, s, "mine"); theirs != "unknown no_end" || mine != "open" {
-		t.Errorf("%s, %s", theirs, mine)
-	}
-	// This one lives, and the row of its end was lost.
-	beat(2 * history.LongestCall)
-	if mine := became(t, s, "mine"); mine != "unknown no_end" {
-		t.Errorf("mine: %s", mine)
-	}
-}
-
 func TestASchemaGoesForwardAlone(t *testing.T) {
 	t.Parallel()
 	path := newPath(t)
 	s := openAt(t, path, thisNode)
-	write(t, s, over(row("a", time.Now()), outcome.OK, 0))
+	historytest.Write(t, s, historytest.Over(historytest.Began("a", time.Now()), outcome.OK, 0))
 	if _, err := s.db.ExecContext(t.Context(), fmt.Sprintf("PRAGMA user_version = %d", len(migrations)+1)); err != nil {
 		t.Fatal(err)
 	}
@@ -261,14 +171,14 @@ func TestALockedFileIsTroubleThatPasses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = s.Write(t.Context(), []history.Row{row("a", time.Now())})
+	err = s.Write(t.Context(), []history.Row{historytest.Began("a", time.Now())})
 	if err == nil || errors.Is(err, history.ErrNeverWritten) || errors.Is(err, history.ErrRefused) {
 		t.Errorf("locked: %v", err)
 	}
 	if err := lock.Rollback(); err != nil {
 		t.Fatal(err)
 	}
-	write(t, s, row("a", time.Now()))
+	historytest.Write(t, s, historytest.Began("a", time.Now()))
 	if became(t, s, "a") != "open" {
 		t.Error("it is not there")
 	}
@@ -278,7 +188,7 @@ func TestAFullFileIsTroubleThatPassesAndTakesNothingThatWasCommitted(t *testing.
 	t.Parallel()
 	s := openAt(t, newPath(t), thisNode)
 	s.db.SetMaxOpenConns(1) // the bound is a connection's own
-	write(t, s, row("before", time.Now()))
+	historytest.Write(t, s, historytest.Began("before", time.Now()))
 	var pages int
 	if err := s.db.QueryRowContext(t.Context(), "PRAGMA page_count").Scan(&pages); err != nil {
 		t.Fatal(err)
@@ -290,7 +200,7 @@ func TestAFullFileIsTroubleThatPassesAndTakesNothingThatWasCommitted(t *testing.
 		}
 	}
 	bound(pages)
-	large := row("large", time.Now())
+	large := historytest.Began("large", time.Now())
 	large.Keys = make([]byte, 1<<20)
 	if err := s.Write(t.Context(), []history.Row{large}); err == nil || errors.Is(err, history.ErrNeverWritten) {
 		t.Errorf("full: %v", err)
@@ -299,7 +209,7 @@ func TestAFullFileIsTroubleThatPassesAndTakesNothingThatWasCommitted(t *testing.
 		t.Error("what was committed is not what is there")
 	}
 	bound(1 << 20)
-	write(t, s, large)
+	historytest.Write(t, s, large)
 }
 
 func TestARowThatCanNeverBeWrittenIsToldFromTrouble(t *testing.T) {
@@ -308,27 +218,13 @@ func TestARowThatCanNeverBeWrittenIsToldFromTrouble(t *testing.T) {
 	if _, err := s.db.ExecContext(t.Context(), "CREATE TRIGGER picky BEFORE INSERT ON calls WHEN NEW.app = 'bad' BEGIN SELECT RAISE(ABORT, 'never'); END"); err != nil {
 		t.Fatal(err)
 	}
-	bad := row("bad", time.Now())
+	bad := historytest.Began("bad", time.Now())
 	bad.App = "bad"
-	if err := s.Write(t.Context(), []history.Row{row("good", time.Now()), bad}); !errors.Is(err, history.ErrNeverWritten) {
+	if err := s.Write(t.Context(), []history.Row{historytest.Began("good", time.Now()), bad}); !errors.Is(err, history.ErrNeverWritten) {
 		t.Errorf("%v", err)
 	}
 	if became(t, s, "good") != "" {
 		t.Error("half a group was committed")
-	}
-}
-
-func trim(t *testing.T, s *store, now time.Time, retention history.Retention) (steps int) {
-	t.Helper()
-	for {
-		steps++
-		more, err := s.Trim(t.Context(), now, retention)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !more {
-			return steps
-		}
 	}
 }
 
@@ -339,17 +235,17 @@ func TestWhatIsTooOldOrTooMuchGoesTheOldestFirstInSteps(t *testing.T) {
 	now := time.Now()
 	rows := make([]history.Row, 0, 3000)
 	for i := range 3000 {
-		r := over(row(fmt.Sprintf("%04d", i), now.Add(time.Duration(i-3000)*time.Hour)), outcome.OK, 0)
+		r := historytest.Over(historytest.Began(fmt.Sprintf("%04d", i), now.Add(time.Duration(i-3000)*time.Hour)), outcome.OK, 0)
 		r.Keys = make([]byte, 1000)
 		rows = append(rows, r)
 	}
-	write(t, s, rows...)
-	write(t, s, row("open", now.Add(-1000*time.Hour)))
-	if steps := trim(t, s, now, history.Retention{Keep: 1000*time.Hour + time.Minute}); steps < 4 || count(t, s) != 1001 || became(t, s, "1999") != "" || became(t, s, "2000") != "ok" {
+	historytest.Write(t, s, rows...)
+	historytest.Write(t, s, historytest.Began("open", now.Add(-1000*time.Hour)))
+	if steps := historytest.Trim(t, s, now, history.Retention{Keep: 1000*time.Hour + time.Minute}); steps < 4 || count(t, s) != 1001 || became(t, s, "1999") != "" || became(t, s, "2000") != "ok" {
 		t.Errorf("by age: %d rows in %d steps", count(t, s), steps)
 	}
 	const size = 600 << 10
-	trim(t, s, now, history.Retention{MaxSize: size})
+	historytest.Trim(t, s, now, history.Retention{MaxSize: size})
 	if n := count(t, s); n == 0 || n > 700 || became(t, s, "2999") != "ok" || became(t, s, "2000") != "" || became(t, s, "open") != "open" {
 		t.Errorf("by size: %d rows", n)
 	}
@@ -359,7 +255,7 @@ func TestWhatIsTooOldOrTooMuchGoesTheOldestFirstInSteps(t *testing.T) {
 	if info, err := os.Stat(path); err != nil || info.Size() > size {
 		t.Errorf("%d bytes, %v", info.Size(), err)
 	}
-	if steps := trim(t, s, now, history.Retention{}); steps != 1 {
+	if steps := historytest.Trim(t, s, now, history.Retention{}); steps != 1 {
 		t.Errorf("without bounds: %d steps", steps)
 	}
 }

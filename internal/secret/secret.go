@@ -42,8 +42,8 @@ func Open(option, raw string, logger *zap.Logger) (*Source, error) {
 	return open(option, raw, auth.ParseSecret, logger)
 }
 
-// OpenPrivateKey is as Open, for the text of a private key, which has many lines and is judged where it is parsed.
-func OpenPrivateKey(option, raw string, logger *zap.Logger) (*Source, error) {
+// OpenText is as Open, for a text such as that of a private key, which may have spaces and many lines and is judged where it is parsed.
+func OpenText(option, raw string, logger *zap.Logger) (*Source, error) {
 	return open(option, raw, func(text string) (auth.Secret, error) {
 		if strings.TrimSpace(text) == "" {
 			return auth.Secret{}, errors.New("is empty")

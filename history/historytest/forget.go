@@ -1,4 +1,4 @@
-package sqlite
+package historytest
 
 import (
 	"errors"
@@ -11,9 +11,8 @@ import (
 	"github.com/caddy-erpsync/caddy-erpsync/superoffice"
 )
 
-func TestATenantIsForgottenAndNothingElse(t *testing.T) {
-	t.Parallel()
-	s, c := openAt(t, newPath(t), thisNode), newCalls()
+func aTenantIsForgottenAndNothingElse(t *testing.T, fresh New) {
+	s, c := fresh(t).Open(t, ThisNode), NewCalls()
 	fillTenant := func(environment, tenant, app string, extra int) {
 		t.Helper()
 		var rows []history.Row
@@ -22,21 +21,21 @@ func TestATenantIsForgottenAndNothingElse(t *testing.T) {
 			r.Environment, r.Tenant, r.App = environment, tenant, app
 			rows = append(rows, r)
 		}
-		code := c.call(superoffice.ForceResync, outcome.Error, 612, 5)
+		code := c.Call(superoffice.ForceResync, outcome.Error, 612, 5)
 		code.ErrorCode = "closed"
-		refused := c.call(superoffice.ForceResync, "", 612, 9)
+		refused := c.Call(superoffice.ForceResync, "", 612, 9)
 		refused.Decision, refused.Reason = "refused", "rate_limited"
-		for _, r := range []history.Row{c.call(superoffice.ForceResync, outcome.Error, 612, 1, 2), code, refused, c.call(superoffice.ForceResync, outcome.Fault, 612, 7)} {
+		for _, r := range []history.Row{c.Call(superoffice.ForceResync, outcome.Error, 612, 1, 2), code, refused, c.Call(superoffice.ForceResync, outcome.Fault, 612, 7)} {
 			add(r)
 		}
-		open := c.call(superoffice.ForceResync, "", 612, 9)
+		open := c.Call(superoffice.ForceResync, "", 612, 9)
 		open.Ended = time.Time{}
 		add(open)
 		for range extra {
-			add(c.call(superoffice.ForceResync, outcome.OK, 612, 99))
+			add(c.Call(superoffice.ForceResync, outcome.OK, 612, 99))
 		}
-		write(t, s, rows...)
-		for _, f := range failures(t, s, history.Filter{Tenant: tenant, App: app}) {
+		Write(t, s, rows...)
+		for _, f := range Failures(t, s, history.Filter{Tenant: tenant, App: app}) {
 			if f.ErrorCode == "closed" && f.Environment == environment {
 				if _, err := s.CloseFailure(t.Context(), f.ID, history.Closure{By: "me", At: time.Now()}); err != nil {
 					t.Fatal(err)
@@ -52,12 +51,12 @@ func TestATenantIsForgottenAndNothingElse(t *testing.T) {
 	rowsOf := func(environment, tenant string) (n int) {
 		t.Helper()
 		for _, question := range []string{
-			"SELECT count(*) FROM calls WHERE environment = $1 AND tenant = $2", "SELECT count(*) FROM days WHERE environment = $1 AND tenant = $2", "SELECT count(*) FROM refusals WHERE environment = $1 AND tenant = $2",
-			"SELECT count(*) FROM latest WHERE environment = $1 AND tenant = $2", "SELECT count(*) FROM scopes WHERE environment = $1 AND tenant = $2",
-			"SELECT count(*) FROM failures JOIN scopes ON scopes.id = scope WHERE environment = $1 AND tenant = $2", "SELECT count(*) FROM failing JOIN scopes ON scopes.id = scope WHERE environment = $1 AND tenant = $2", "SELECT count(*) FROM closures JOIN scopes ON scopes.id = scope WHERE environment = $1 AND tenant = $2",
+			"SELECT Count(*) FROM calls WHERE environment = $1 AND tenant = $2", "SELECT Count(*) FROM days WHERE environment = $1 AND tenant = $2", "SELECT Count(*) FROM refusals WHERE environment = $1 AND tenant = $2",
+			"SELECT Count(*) FROM latest WHERE environment = $1 AND tenant = $2", "SELECT Count(*) FROM scopes WHERE environment = $1 AND tenant = $2",
+			"SELECT Count(*) FROM failures JOIN scopes ON scopes.id = scope WHERE environment = $1 AND tenant = $2", "SELECT Count(*) FROM failing JOIN scopes ON scopes.id = scope WHERE environment = $1 AND tenant = $2", "SELECT Count(*) FROM closures JOIN scopes ON scopes.id = scope WHERE environment = $1 AND tenant = $2",
 		} {
 			var rows int
-			if err := s.db.QueryRowContext(t.Context(), question, environment, tenant).Scan(&rows); err != nil {
+			if err := s.QueryRow(t, question, environment, tenant).Scan(&rows); err != nil {
 				t.Fatal(err)
 			}
 			if n += rows; rows == 0 {
@@ -79,10 +78,10 @@ func TestATenantIsForgottenAndNothingElse(t *testing.T) {
 			}
 		}
 	}
-	small := history.Forgotten{Calls: 5, Failures: 2, FailingKeys: 3, Closures: 1, Days: int64(len(usage(t, s, history.UsageFilter{Tenant: "Cust2"}).Entries))}
+	small := history.Forgotten{Calls: 5, Failures: 2, FailingKeys: 3, Closures: 1, Days: int64(len(UsageOf(t, s, history.UsageFilter{Tenant: "Cust2"}).Entries))}
 	large := small
 	large.Calls += 1000 + 10
-	large.Days = int64(len(usage(t, s, history.UsageFilter{Tenant: "Cust1", Environment: "online"}).Entries))
+	large.Days = int64(len(UsageOf(t, s, history.UsageFilter{Tenant: "Cust1", Environment: "online"}).Entries))
 	forget(history.ForgetFilter{Tenant: "Cust1", Environment: "online"}, large)
 	if n := rowsOf("online", "Cust1"); n != 0 {
 		t.Errorf("%d rows are left", n)
@@ -98,7 +97,7 @@ func TestATenantIsForgottenAndNothingElse(t *testing.T) {
 		t.Errorf("of another app: %d", n)
 	}
 	onsite := small
-	onsite.Days = int64(len(usage(t, s, history.UsageFilter{Environment: "https://crm.example.com"}).Entries))
+	onsite.Days = int64(len(UsageOf(t, s, history.UsageFilter{Environment: "https://crm.example.com"}).Entries))
 	forget(history.ForgetFilter{Environment: "https://crm.example.com"}, onsite)
 	if n := rowsOf("https://other.example.com", ""); n != left {
 		t.Errorf("another installation onsite: %d", n)

@@ -1,4 +1,4 @@
-package sqlite
+package historytest
 
 import (
 	"fmt"
@@ -11,7 +11,7 @@ import (
 	"github.com/caddy-erpsync/caddy-erpsync/superoffice"
 )
 
-func tenants(t testing.TB, s *store, filter history.TenantFilter) history.TenantPage {
+func tenants(t testing.TB, s history.Store, filter history.TenantFilter) history.TenantPage {
 	t.Helper()
 	page, err := s.Tenants(t.Context(), filter)
 	if err != nil {
@@ -20,17 +20,16 @@ func tenants(t testing.TB, s *store, filter history.TenantFilter) history.Tenant
 	return page
 }
 
-func TestTenantsAreSearchedSortedAndTurnedByPages(t *testing.T) {
-	t.Parallel()
-	s, c := openAt(t, newPath(t), thisNode), newCalls()
+func tenantsAreSearchedSortedAndTurnedByPages(t *testing.T, fresh New) {
+	s, c := fresh(t).Open(t, ThisNode), NewCalls()
 	of := func(tenant string, class outcome.Class, key int) history.Row {
-		r := c.call(superoffice.ForceResync, class, 612, key)
+		r := c.Call(superoffice.ForceResync, class, 612, key)
 		r.Tenant = tenant
 		return r
 	}
 	elsewhere := of("Cust3", outcome.OK, 1)
 	elsewhere.Environment, elsewhere.App = "stage", "portal"
-	write(t, s, of("Cust2", outcome.OK, 1), of("Cust1", outcome.Error, 1), of("Cust10", outcome.Error, 1), of("Cust10", outcome.OK, 1), of("Cust2", outcome.Error, 2), elsewhere, of("Cust4%", "", 1))
+	Write(t, s, of("Cust2", outcome.OK, 1), of("Cust1", outcome.Error, 1), of("Cust10", outcome.Error, 1), of("Cust10", outcome.OK, 1), of("Cust2", outcome.Error, 2), elsewhere, of("Cust4%", "", 1))
 	for name, c := range map[string]struct {
 		filter history.TenantFilter
 		want   string
@@ -67,12 +66,11 @@ func TestTenantsAreSearchedSortedAndTurnedByPages(t *testing.T) {
 	}
 }
 
-func TestATenantIsShownWithItsConnectionsAsTheyAre(t *testing.T) {
-	t.Parallel()
-	s, now := openAt(t, newPath(t), thisNode), time.Now().Truncate(time.Microsecond)
-	c := &calls{}
+func aTenantIsShownWithItsConnectionsAsTheyAre(t *testing.T, fresh New) {
+	s, now := fresh(t).Open(t, ThisNode), time.Now().Truncate(time.Microsecond)
+	c := &Calls{}
 	at := func(ago time.Duration, class outcome.Class, connection int32, keys ...any) history.Row {
-		r := c.call(superoffice.ForceResync, class, connection, keys...)
+		r := c.Call(superoffice.ForceResync, class, connection, keys...)
 		took := r.Ended.Sub(r.Started)
 		r.Started = now.Add(-ago)
 		r.Sent, r.Ended = r.Started, r.Started.Add(took)
@@ -82,7 +80,7 @@ func TestATenantIsShownWithItsConnectionsAsTheyAre(t *testing.T) {
 	failure, last := at(2*time.Hour, outcome.Error, 612, 3, 4), at(time.Hour, "", 612)
 	last.Decision, last.Reason, last.Sends = "refused", "rate_limited", 0
 	success, other := at(3*time.Hour, outcome.Warning, 612, 1), at(time.Minute, outcome.Fault, -1)
-	write(t, s, at(60*day, outcome.OK, 612, 1), at(10*day, outcome.OK, 612, 1, 2), failure, success, last, other)
+	Write(t, s, at(60*day, outcome.OK, 612, 1), at(10*day, outcome.OK, 612, 1, 2), failure, success, last, other)
 	page := tenants(t, s, history.TenantFilter{Now: now})
 	if len(page.Tenants) != 1 || page.Tenants[0].Tenant != "Cust12345" || page.Tenants[0].Environment != "online" || len(page.Tenants[0].Connections) != 2 || !page.Oldest.Equal(now.Add(-60*day)) || page.Since.IsZero() {
 		t.Fatalf("%+v", page)
@@ -111,23 +109,22 @@ func TestATenantIsShownWithItsConnectionsAsTheyAre(t *testing.T) {
 	}
 }
 
-func TestTheLastFailureIsNoneThatSucceededAfterAll(t *testing.T) {
-	t.Parallel()
-	path, c := newPath(t), newCalls()
-	s := openAt(t, path, thisNode)
-	failure, cut := c.call(superoffice.ForceResync, outcome.Error, 612, 1), c.call(superoffice.ForceResync, outcome.OK, 612, 2)
+func theLastFailureIsNoneThatSucceededAfterAll(t *testing.T, fresh New) {
+	place, c := fresh(t), NewCalls()
+	s := place.Open(t, ThisNode)
+	failure, cut := c.Call(superoffice.ForceResync, outcome.Error, 612, 1), c.Call(superoffice.ForceResync, outcome.OK, 612, 2)
 	began := cut
 	began.Ended, began.Outcome = time.Time{}, ""
-	write(t, s, failure, began)
+	Write(t, s, failure, began)
 	lastFailure := func() string {
 		u := tenants(t, s, history.TenantFilter{}).Tenants[0].Connections[0]
 		return fmt.Sprint(u.LastFailure.RequestID, " ", u.Last.Outcome)
 	}
-	s = openAt(t, path, thisNode)
+	s = place.Open(t, ThisNode)
 	if got := lastFailure(); got != cut.RequestID+" unknown" {
 		t.Errorf("nobody saw its end: %s", got)
 	}
-	write(t, s, cut)
+	Write(t, s, cut)
 	if got := lastFailure(); got != failure.RequestID+" ok" {
 		t.Errorf("its end came: %s", got)
 	}
