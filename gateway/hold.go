@@ -66,6 +66,7 @@ func (g *Gateway) followHolds(ctx context.Context) {
 			g.platform.Logger.Error("reading holds failed; the last known ones stay in force", zap.Error(err))
 		}
 		failing = err != nil
+		g.state.roster.SetHolds(g.state.Holds.Version())
 		g.platform.Metrics.Holds(g.state.Holds.Count())
 	})
 }

@@ -1,7 +1,6 @@
 package gateway_test
 
 import (
-	"context"
 	"testing"
 
 	"github.com/caddy-erpsync/caddy-erpsync/gateway"
@@ -18,10 +17,6 @@ func TestTheGatewaysOfAStoreKnowEachOther(t *testing.T) {
 	}
 	one := gatewaytest.New(t, inRedis(t, server.Address), named("one"))
 	two := one.Beside(inRedis(t, server.Address), named("two"))
-	one.Start(t.Context())
-	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
-	two.Start(ctx)
 	gatewaytest.WaitFor(t, func() bool {
 		all, err := one.State().Gateways(t.Context())
 		return err == nil && len(all) == 2
@@ -35,7 +30,7 @@ func TestTheGatewaysOfAStoreKnowEachOther(t *testing.T) {
 	if all[1].ID != two.State().ThisGateway().ID || all[0].ID == all[1].ID {
 		t.Errorf("%+v", all)
 	}
-	stop()
+	two.Stop()
 	gatewaytest.WaitFor(t, func() bool {
 		all, err := one.State().Gateways(t.Context())
 		return err == nil && len(all) == 1 && all[0].Node == "one"
@@ -45,7 +40,6 @@ func TestTheGatewaysOfAStoreKnowEachOther(t *testing.T) {
 		t.Errorf("without the store: %+v", all)
 	}
 	alone := gatewaytest.New(t, named("alone"))
-	alone.Start(t.Context())
 	if all, err := alone.State().Gateways(t.Context()); err != nil || len(all) != 1 || all[0].Node != "alone" {
 		t.Errorf("%+v %v", all, err)
 	}

@@ -68,6 +68,15 @@ func (s *SharedState) Gateways(ctx context.Context) ([]roster.Gateway, error) {
 	return s.roster.Gateways(ctx)
 }
 
+// KnownGateways returns the gateways that were there when the store was asked last, in no order; nil if it never was.
+func (s *SharedState) KnownGateways() []roster.Gateway { return s.roster.Known() }
+
+// AwaitGateways waits until every gateway of the store that is alive has done something, or ctx ends, and returns them as they
+// were then. An error means that the store gave no answer.
+func (s *SharedState) AwaitGateways(ctx context.Context, done func(roster.Gateway) bool) ([]roster.Gateway, error) {
+	return s.roster.Await(ctx, done)
+}
+
 // Close ends what the state does at its store, once no call of any configuration is under way.
 func (s *SharedState) Close() { s.roster.Leave() }
 

@@ -35,6 +35,8 @@ type Gateway struct {
 	Revision string `json:"revision"`
 	// Started is when it began to use the store, by its own clock.
 	Started time.Time `json:"started"`
+	// Holds is the version of the holds that are in force there; 0: none that it knows of.
+	Holds int64 `json:"holds,omitempty"`
 	// Seen is its last sign of life, and Silent how long ago that was, both by the store's clock.
 	Seen   time.Time     `json:"seen"`
 	Silent time.Duration `json:"-"`
@@ -58,20 +60,54 @@ type Roster struct {
 	store Store // nil: no other gateway uses the store
 	own   atomic.Pointer[Gateway]
 	alive atomic.Int32 // when the store was asked last
+	known atomic.Pointer[[]Gateway]
+	wake  chan struct{} // has the gateway noted before its time
 }
 
 // New returns a roster with this gateway's entry. A nil store is one that no other gateway uses.
 func New(store Store, own Gateway) *Roster {
-	r := &Roster{store: store}
+	r := &Roster{store: store, wake: make(chan struct{}, 1)}
 	r.own.Store(&own)
 	return r
 }
 
 // SetNode names the gateway.
 func (r *Roster) SetNode(node string) {
-	own := *r.own.Load()
-	own.Node = node
-	r.own.Store(&own)
+	r.edit(func(own *Gateway) { own.Node = node })
+}
+
+// SetHolds notes at once that this version of the holds is in force.
+func (r *Roster) SetHolds(version int64) {
+	if !r.edit(func(own *Gateway) { own.Holds = version }) {
+		return
+	}
+	select {
+	case r.wake <- struct{}{}:
+	default: // it is about to
+	}
+}
+
+// edit changes this gateway's entry, and reports whether it is another then.
+func (r *Roster) edit(change func(own *Gateway)) bool {
+	for {
+		before := r.own.Load()
+		after := *before
+		change(&after)
+		if after == *before {
+			return false
+		}
+		if r.own.CompareAndSwap(before, &after) {
+			return true
+		}
+	}
+}
+
+// Known returns the gateways that were there when the store was asked last, in no order; nil if it never was.
+func (r *Roster) Known() []Gateway {
+	if known := r.known.Load(); known != nil {
+		return *known
+	}
+	return nil
 }
 
 // Own returns this gateway's entry.
@@ -114,6 +150,35 @@ func (r *Roster) Follow(ctx context.Context) {
 		case <-ctx.Done():
 			r.Leave()
 			return
+		case <-r.wake:
+		case <-tick.C:
+		}
+	}
+}
+
+// awaitEvery is how often Await looks.
+const awaitEvery = 100 * time.Millisecond
+
+// Await waits until every gateway that is alive has done something, or ctx ends. It returns the gateways as they were then. An
+// error means that the store gave no answer.
+func (r *Roster) Await(ctx context.Context, done func(Gateway) bool) ([]Gateway, error) {
+	tick := time.NewTicker(awaitEvery)
+	defer tick.Stop()
+	var last []Gateway
+	for {
+		all, err := r.Gateways(ctx)
+		switch {
+		case err != nil && (last == nil || ctx.Err() == nil):
+			return nil, err
+		case err != nil:
+			return last, nil
+		case !slices.ContainsFunc(all, func(g Gateway) bool { return g.Alive() && !done(g) }):
+			return all, nil
+		}
+		last = all
+		select {
+		case <-ctx.Done():
+			return last, nil
 		case <-tick.C:
 		}
 	}
@@ -128,6 +193,7 @@ func (r *Roster) note(ctx context.Context) {
 	if err != nil {
 		return
 	}
+	r.known.Store(&all)
 	alive := 0
 	for _, g := range all {
 		if g.Alive() {

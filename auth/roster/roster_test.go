@@ -142,3 +142,42 @@ func TestAGatewayOfItsOwnStoreIsTheOnlyOne(t *testing.T) {
 		t.Errorf("%+v %v", all, err)
 	}
 }
+
+func TestAnOrderIsWaitedForUntilAllWhoAreAliveHaveIt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := new(kept)
+		one, two := New(store, Gateway{ID: "1"}), New(store, Gateway{ID: "2"})
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		go one.Follow(ctx)
+		go two.Follow(ctx)
+		time.Sleep(time.Second)
+		_ = store.Note(t.Context(), Gateway{ID: "dead"}, KeptFor)
+		time.Sleep(AliveFor) // it is not waited for
+		has := func(g Gateway) bool { return g.Holds >= 7 }
+		one.SetHolds(7)
+		go func() {
+			time.Sleep(4 * time.Second)
+			two.SetHolds(7)
+		}()
+		began := time.Now()
+		all, err := one.Await(t.Context(), has)
+		if took := time.Since(began); err != nil || len(all) != 3 || took < 4*time.Second || took > 4*time.Second+NoteEvery/2 {
+			t.Errorf("%+v %v after %s", all, err, took)
+		}
+		late, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		all, err = one.Await(late, func(g Gateway) bool { return g.Holds >= 8 })
+		if err != nil || len(all) != 3 || late.Err() == nil {
+			t.Errorf("not in time: %+v %v", all, err)
+		}
+		store.set(errors.New("away"))
+		if all, err := one.Await(t.Context(), has); err == nil || all != nil {
+			t.Errorf("without the store: %+v", all)
+		}
+		if len(one.Known()) != 3 {
+			t.Errorf("known: %+v", one.Known())
+		}
+	})
+}

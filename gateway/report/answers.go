@@ -32,8 +32,12 @@ const (
 
 // Status is what a gateway knows of its apps' tenants, without asking anybody.
 type Status struct {
-	// Node is the gateway; calls and tickets are told as it alone has seen them.
+	// Node is the gateway; tickets and calls under way are told as it alone has them.
 	Node string `json:"node"`
+	// Gateways are those of the store, the oldest first.
+	Gateways []GatewayStatus `json:"gateways"`
+	// GatewaysUnknown says which gateways could not be heard, and why; "" where all were.
+	GatewaysUnknown string `json:"gateways_unknown,omitempty"`
 	// Troubles are what needs attention at the gateway itself, whatever the tenant.
 	Troubles []Trouble   `json:"troubles,omitempty"`
 	Apps     []AppStatus `json:"apps"`
@@ -299,6 +303,8 @@ type Revoked struct {
 	Sessions *int `json:"sessions,omitempty"`
 	// Tickets is how many tickets of the system user this gateway dropped; others mint theirs anew too.
 	Tickets int `json:"tickets"`
+	// Effect is on which gateways it has taken effect.
+	Effect Effect `json:"effect"`
 	// Unknown says that nobody knows such an app, tenant or person; "" where somebody does.
 	Unknown string `json:"unknown,omitempty"`
 	// Remark says what could not be found out; "" is nothing.
@@ -337,6 +343,8 @@ type HoldRequest struct {
 // Held is what was put on hold. It is in force whether or not anybody is known by that name.
 type Held struct {
 	Hold HoldStatus `json:"hold"`
+	// Effect is on which gateways it has taken effect.
+	Effect Effect `json:"effect"`
 	// Unknown says that nobody knows such an app or tenant; "" where somebody does.
 	Unknown string `json:"unknown,omitempty"`
 	// Remark says what could not be kept for a restart; "" is nothing.
@@ -349,7 +357,9 @@ type Released struct {
 	// Found is false if it was not on hold.
 	Found     bool         `json:"found"`
 	Remaining []HoldStatus `json:"remaining"`
-	Remark    string       `json:"remark,omitempty"`
+	// Effect is on which gateways it has taken effect.
+	Effect Effect `json:"effect"`
+	Remark string `json:"remark,omitempty"`
 }
 
 // FailuresRequest says which failures are wanted; what is zero lets all through.

@@ -53,6 +53,9 @@ func (s *Sites) Hold(ctx context.Context, request HoldRequest, by By) (Held, err
 		}
 		return err
 	})
+	if err == nil {
+		held.Effect = s.everywhere(ctx, heldEverywhere)
+	}
 	return held, err
 }
 
@@ -90,6 +93,7 @@ func (s *Sites) Release(ctx context.Context, request ReleaseRequest) (Released, 
 	if err != nil {
 		return Released{}, err
 	}
+	done.Effect = s.everywhere(ctx, heldEverywhere)
 	done.Remaining, err = s.holds(ctx)
 	return done, err
 }

@@ -42,6 +42,7 @@ func (s *Sites) Revoke(ctx context.Context, request Revocation) (Revoked, error)
 		return Revoked{}, unavailable(fmt.Errorf("not everything was revoked, try again: %w", err))
 	}
 	done.Revoked = describe(what)
+	done.Effect = s.everywhere(ctx, revokedEverywhere)
 	return done, nil
 }
 

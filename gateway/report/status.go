@@ -30,6 +30,8 @@ func (s *Sites) Status(ctx context.Context, node, wanted string) (Status, error)
 	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()
 	status := Status{Node: node, Troubles: s.troubles(), Apps: []AppStatus{}}
+	status.Gateways, status.GatewaysUnknown = s.gateways(ctx)
+	status.Troubles = append(status.Troubles, gatewayTroubles(status.Gateways)...)
 	for _, app := range s.apps() {
 		line := app.statusOf(ctx, only)
 		if only == "" || len(line.Tenants) > 0 {

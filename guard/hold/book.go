@@ -257,6 +257,15 @@ func (b *Book) InForce(ctx context.Context) ([]Hold, error) {
 	return known.inForce(time.Now()), nil
 }
 
+// Version returns which change of the holds is in force here, as far as is known without asking: a later one is greater, 0 is
+// none.
+func (b *Book) Version() int64 {
+	if known := b.current.Load(); known != nil {
+		return known.Version
+	}
+	return 0
+}
+
 // Count returns how many holds are in force, as far as is known without asking.
 func (b *Book) Count() int {
 	known := b.current.Load()

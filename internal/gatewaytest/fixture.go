@@ -60,6 +60,8 @@ type Fixture struct {
 	Dir string
 	// Storage keeps its system tokens.
 	Storage *Storage
+	// Stop takes the gateway out of force before the test ends. It serves on.
+	Stop func()
 
 	pages pages.Config
 	t     testing.TB
@@ -185,6 +187,7 @@ func (f *Fixture) build(options ...Option) *Fixture {
 	must(err)
 	ctx, stop := context.WithCancel(context.Background())
 	t.Cleanup(stop)
+	f.Stop = stop
 	f.Start(ctx)
 	f.Probes = probe.NewDesk(f.Gateway)
 	f.Probes.Start(ctx)

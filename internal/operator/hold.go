@@ -25,6 +25,9 @@ It says which calls: of an app, in a tenant, through a connection, as far as nam
   caddy erpsync hold --app nightly --reason "wrong keys"
   caddy erpsync hold --all --reason "moving the data centre"
 
+It says on how many gateways it is in force. One that has not said so within 5 s is named,
+and the command ends with 1.
+
 caddy erpsync status lists what is on hold, and who ordered it.`
 
 const releaseHelp = `Ends a hold, on every gateway that shares the store. It names the same app, tenant and
@@ -94,13 +97,14 @@ func holdCommand() *cobra.Command {
 				return fmt.Errorf("hold: %w", err)
 			}
 			printHold(cmd.OutOrStdout(), held.Hold, time.Now())
+			effect := printEffect(cmd.OutOrStdout(), "hold", held.Effect)
 			if held.Remark != "" {
 				command.Fprintw(cmd.ErrOrStderr(), "", "%s", held.Remark)
 			}
 			if held.Unknown != "" {
-				return fmt.Errorf("hold: %s. It is on hold all the same", command.Printable(held.Unknown))
+				return errors.Join(fmt.Errorf("hold: %s. It is on hold all the same", command.Printable(held.Unknown)), effect)
 			}
-			return nil
+			return effect
 		},
 	}
 	flags := cmd.Flags()
@@ -131,6 +135,7 @@ func releaseCommand() *cobra.Command {
 			if done.Found {
 				command.Fprintw(out, "", "released: %s", done.Target)
 			}
+			effect := printEffect(out, "release", done.Effect)
 			if len(done.Remaining) == 0 {
 				command.Fprintw(out, "", "Nothing is on hold.")
 			}
@@ -146,7 +151,7 @@ func releaseCommand() *cobra.Command {
 			if !done.Found {
 				return fmt.Errorf("release: no hold names %s and nothing else; name the same app, tenant and connection as the hold", command.Printable(done.Target))
 			}
-			return nil
+			return effect
 		},
 	}
 	flags := cmd.Flags()

@@ -17,7 +17,8 @@ every gateway that shares its store: sessions, tickets of the system user, and
 answers that were kept under an Idempotency-Key. People sign in again; tickets are
 minted again unless the tenant is suspended or its system token is gone.
 
-It says how many sessions and tickets ended. A name that nobody knows is revoked all the
+It says how many sessions and tickets ended, and on how many gateways: one that has not
+given a sign of life since, within 5 s, is named, and the command ends with 1. A name that nobody knows is revoked all the
 same, and the command ends with 1: a slip of the pen in an emergency must not pass for done.
 
   caddy erpsync revoke --app portal
@@ -59,6 +60,7 @@ func revoke(cmd *cobra.Command, gateway *gateway, what report.Revocation) error 
 	}
 	command.Fprintw(cmd.OutOrStdout(), "", "revoked: %s", done.Revoked)
 	command.Fprintw(cmd.OutOrStdout(), "  ", "%s", ended(done))
+	effect := printEffect(cmd.OutOrStdout(), cmd.Name(), done.Effect)
 	if done.Remark != "" {
 		command.Fprintw(cmd.ErrOrStderr(), "", "%s", done.Remark)
 	}
@@ -67,9 +69,9 @@ func revoke(cmd *cobra.Command, gateway *gateway, what report.Revocation) error 
 		if strings.HasSuffix(done.Unknown, "?") { // the nearest name
 			stop = ""
 		}
-		return fmt.Errorf("%s: %s%s It is revoked all the same, here and on every gateway that shares the store", cmd.Name(), command.Printable(done.Unknown), stop)
+		return errors.Join(fmt.Errorf("%s: %s%s It is revoked all the same, here and on every gateway that shares the store", cmd.Name(), command.Printable(done.Unknown), stop), effect)
 	}
-	return nil
+	return effect
 }
 
 // ended says what a revocation ended.

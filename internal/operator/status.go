@@ -20,8 +20,10 @@ import (
 const statusHelp = `Tells what a running gateway knows of its tenants: where they live, whether SuperOffice
 takes the app's system user there, how old its ticket is, what is under way, what the last
 call came to, and what to do where something is wrong. It asks SuperOffice nothing;
-caddy erpsync check does. Calls and tickets are those of this gateway alone, since it began.
-What is wrong with the gateway itself, such as a store that gives no answer, stands first.
+caddy erpsync check does. What is wrong with the gateway itself, such as a store that gives no
+answer, or with another one of its store, stands first; then each gateway of the store, with
+its version, its start and its last sign of life. Tickets and calls under way are those of
+the gateway that answers.
 
   caddy erpsync status
   caddy erpsync status Cust12345
@@ -117,6 +119,10 @@ func printTroubles(out io.Writer, s *report.Status, now time.Time) {
 // printTable prints what is wrong with the gateway, a line for each tenant, and below what needs attention.
 func printTable(out io.Writer, s *report.Status, now time.Time, wide bool) error {
 	printTroubles(out, s, now)
+	if len(s.Troubles) > 0 && (len(s.Gateways) > 1 || s.GatewaysUnknown != "") {
+		fmt.Fprintln(out)
+	}
+	printGateways(out, s, now)
 	for i, app := range s.Apps {
 		if i > 0 || len(s.Troubles) > 0 {
 			fmt.Fprintln(out)
