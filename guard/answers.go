@@ -28,6 +28,8 @@ type Answer struct {
 	Status    int
 	Header    http.Header
 	Body      []byte
+	// Outcome is what the answer says, for one that is too long to be kept.
+	Outcome string
 }
 
 // Answers keep answers by Idempotency-Key, sealed: what is written before a call is
@@ -38,6 +40,8 @@ type Answers struct {
 	Sealer auth.Sealer
 	// Keep is how long they are kept.
 	Keep time.Duration
+	// Longest is how long a call runs at most: what is noted before it is sent is kept at least that long.
+	Longest time.Duration
 	// Mark changes when what was kept is revoked: answers of another are not given again. That the
 	// calls ran is remembered all the same.
 	Mark string
@@ -51,9 +55,11 @@ type note struct {
 	Fingerprint string      `json:"f"` // of the request
 	RequestID   string      `json:"r"`
 	Mark        string      `json:"m,omitempty"`
+	Began       int64       `json:"t,omitempty"` // Unix time in seconds
 	Status      int         `json:"c,omitempty"`
 	Header      http.Header `json:"h,omitempty"`
 	Body        []byte      `json:"b,omitempty"`
+	Outcome     string      `json:"o,omitempty"` // of an answer that is unkept
 }
 
 type state string
@@ -63,6 +69,7 @@ const (
 	answered state = "answered"
 	unkept   state = "unkept" // answered, and too long to keep
 	unknown  state = "unknown"
+	refused  state = "refused" // not run; kept under a key of its own, so that the caller's may be used again
 )
 
 // Entry is a call that has begun under a key.
@@ -71,6 +78,7 @@ type Entry struct {
 	key     string
 	note    note
 	lease   *lease.Held
+	refused *Answer // what the caller was told in place of an answer; nil: nothing is kept of that
 }
 
 // Begin notes that the call is about to be sent. key names the caller's key
@@ -111,8 +119,8 @@ func (a *Answers) Begin(ctx context.Context, key, fingerprint, requestID string)
 			}
 			continue
 		}
-		e := &Entry{answers: a, key: key, note: note{State: started, Fingerprint: fingerprint, RequestID: requestID, Mark: a.Mark}, lease: held}
-		set, err := a.KV.SetNX(ctx, key, a.seal(key, e.note), a.Keep)
+		e := &Entry{answers: a, key: key, note: note{State: started, Fingerprint: fingerprint, RequestID: requestID, Mark: a.Mark, Began: time.Now().Unix()}, lease: held}
+		set, err := a.KV.SetNX(ctx, key, a.seal(key, e.note), max(a.Keep, a.Longest))
 		if set && err == nil {
 			return e, nil, nil
 		}
@@ -131,7 +139,7 @@ func (n note) repeat(fingerprint, mark string) (*Answer, *auth.Refusal) {
 	case n.State == answered && n.Mark != mark:
 		return nil, auth.Refuse(auth.AnswerNotKept, errors.New("what was kept before a revocation is not given again")).Of(n.RequestID)
 	case n.State == answered:
-		return &Answer{n.RequestID, n.Status, n.Header, n.Body}, nil
+		return n.answer(), nil
 	case n.State == unkept:
 		return nil, auth.Refuse(auth.AnswerNotKept, fmt.Errorf("the answer was longer than %d bytes", MaxKept)).Of(n.RequestID)
 	}
@@ -143,20 +151,30 @@ func (e *Entry) Answered(answer Answer) {
 	e.note.State, e.note.Status, e.note.Header, e.note.Body = answered, answer.Status, answer.Header, answer.Body
 	if len(answer.Body) > MaxKept {
 		e.note.State, e.note.Header, e.note.Body = unkept, nil, nil
+		e.note.Outcome = answer.Outcome
 	}
 	e.end()
 }
 
+// Refused has Unknown and NotRun keep what the call was refused with, for a caller that asks later. Nothing is kept of that otherwise.
+func (e *Entry) Refused(answer Answer) { e.refused = &answer }
+
 // Unknown keeps that nobody knows whether the call ran.
 func (e *Entry) Unknown() {
 	e.note.State = unknown
+	if e.refused != nil {
+		e.note.Status, e.note.Header, e.note.Body = e.refused.Status, e.refused.Header, e.refused.Body
+	}
 	e.end()
 }
 
-// NotRun forgets the call: nothing was run, and the key may be used again.
+// NotRun forgets the call: nothing was run, and the key may be used again. What it was refused with is kept apart.
 func (e *Entry) NotRun() {
 	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
 	defer cancel()
+	if r := e.refused; r != nil {
+		e.answers.keepRefused(ctx, e.key, note{State: refused, RequestID: e.note.RequestID, Mark: e.note.Mark, Began: e.note.Began, Status: r.Status, Header: r.Header, Body: r.Body})
+	}
 	_ = e.answers.KV.Delete(ctx, e.key)
 	e.lease.Release()
 }
