@@ -46,6 +46,7 @@ fuzz:
 	$(GO) test -run '^$$' -fuzz FuzzUnwrap -fuzztime $(FUZZ) ./internal/auditlog
 	$(GO) test -run '^$$' -fuzz FuzzCookie -fuzztime $(FUZZ) ./auth/session
 	$(GO) test -run '^$$' -fuzz FuzzOnlyCookie -fuzztime $(FUZZ) ./gateway
+	$(GO) test -run '^$$' -fuzz FuzzPrefer -fuzztime $(FUZZ) ./gateway
 	$(GO) test -run '^$$' -fuzz FuzzProve -fuzztime $(FUZZ) ./auth/idp
 	$(GO) test -run '^$$' -fuzz FuzzParsePrivateKey -fuzztime $(FUZZ) ./auth/systemuser
 	$(GO) test -run '^$$' -fuzz FuzzReadApproval -fuzztime $(FUZZ) ./auth/superid
