@@ -117,6 +117,7 @@ func (b *builder) build() (err error) {
 	b.config.Links.Approve = func(app string, tenant superoffice.Tenant) string {
 		return b.publicOrigin(h) + pages.ApprovePath(b.pages().Prefix, app, tenant)
 	}
+	b.config.Links.Calls = b.config.Base + pages.CallsPath(b.pages().Prefix)
 	b.config.Links.Probe = func(key string) string { return b.publicOrigin(h) + pages.ProbePath(b.pages().Prefix, key) }
 	return nil
 }
@@ -333,6 +334,7 @@ const (
 	defaultInFlightApp        = 500
 	defaultRate               = 10
 	defaultIdempotency        = 24 * time.Hour
+	defaultAsync              = 100
 )
 
 // build sets the guard's part of a gateway's configuration, with defaults where the operator said nothing.
@@ -343,7 +345,9 @@ func (g *Guard) build(config *gateway.Config) {
 	config.Limits = guard.Limits{Connection: g.InFlightConnection, Tenant: g.InFlightTenant, App: g.InFlightApp, PerSecond: g.Rate}
 	orDefault(&config.MaxBody, defaultMaxBody)
 	orDefault(&config.BodyTimeout, defaultBodyTimeout)
+	config.Async = g.Async
 	orDefault(&config.Idempotency, defaultIdempotency)
+	orDefault(&config.Async, defaultAsync)
 	orDefault(&config.Limits.Connection, defaultInFlightConnection)
 	orDefault(&config.Limits.Tenant, defaultInFlightTenant)
 	orDefault(&config.Limits.App, defaultInFlightApp)

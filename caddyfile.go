@@ -111,6 +111,7 @@ func init() {
 //			wait          <duration>
 //			cool_down     <duration>
 //			idempotency   <duration>
+//			async         <number>|off
 //		}
 //		audit {
 //			required
@@ -403,6 +404,22 @@ func (g *Guard) unmarshal(d *caddyfile.Dispenser) error {
 		"wait":        duration(d, &g.Wait),
 		"cool_down":   duration(d, &g.CoolDown),
 		"idempotency": duration(d, &g.Idempotency),
+		"async": {usage: "<number>|off", once: true, read: func() error {
+			var raw string
+			if !d.AllArgs(&raw) {
+				return errUsage
+			}
+			if raw == "off" {
+				g.Async = -1
+				return nil
+			}
+			value, err := strconv.Atoi(raw)
+			if err != nil || value <= 0 {
+				return d.Errf("async %q: want a number above zero, or off", raw)
+			}
+			g.Async = value
+			return nil
+		}},
 	})
 }
 

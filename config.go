@@ -210,8 +210,12 @@ type Guard struct {
 	// After a resync of everything, how long the next one through the same
 	// connection is refused. Default: zero, not at all.
 	CoolDown caddy.Duration `json:"cool_down,omitempty"`
-	// How long the answer to a call with Idempotency-Key is kept. Default: 24 h.
+	// How long the answer is kept to a call with Idempotency-Key, and to one with Prefer: respond-async. Default: 24 h.
 	Idempotency caddy.Duration `json:"idempotency,omitempty"`
+	// How many calls of an app may run at a time at each gateway that their callers do not wait for (Prefer:
+	// respond-async); a further one is refused with 429. They count among those in flight too. Default: 100. Below zero: none may, and the
+	// header is ignored.
+	Async int `json:"async,omitempty"`
 }
 
 // Audit says what is recorded of each call, and how much of a person.

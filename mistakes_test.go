@@ -137,6 +137,9 @@ var mistakes = map[string]mistake{
 	"a rate with a unit":  {more: "guard {\nrate 10/s\n}", says: `rate "10/s": want calls per second above zero, or off`},
 	"a body of two bytes": {more: "guard {\nmax_body 2\n}", says: "guard: max_body 2 B: no call fits into it; write the unit, such as 2MiB"},
 	"an unknown size":     {more: "guard {\nmax_body x\n}", says: `invalid size "x": must be positive, such as 2097152 or 2MiB`},
+	"async in words":      {more: "guard {\nasync few\n}", says: `async "few": want a number above zero, or off`},
+	"async of none":       {more: "guard {\nasync 0\n}", says: `async "0": want a number above zero, or off`},
+	"async of two":        {more: "guard {\nasync 1 2\n}", says: `wrong arguments of "async"; write: async <number>|off (an environment variable that is not set leaves nothing)`},
 	"an unknown option":   {more: "guard {\nidempotent 1h\n}", says: `unknown option "idempotent"; did you mean idempotency?`},
 	"audit misspelled":    {more: "audit {\nprincipals none\n}", says: `audit: principals "none": want full, hash or omit`},
 

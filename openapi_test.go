@@ -339,6 +339,30 @@ func apiCases() map[string]apiCase {
 		}),
 		"SuperOffice's own error": switched(403, "", func(s *sandbox.Switches) { s.Fault = "403" }),
 
+		"long calls": in(func(t *testing.T, g *fixture) []apiCall {
+			long := g.serviceCall(202, "", "Prefer", "respond-async", "Idempotency-Key", "a")
+			long.example = ""
+			long.body = seedBody
+			g.held(t, `{"ErpConnectionId":612,"InternalKeyIds":[1]}`)
+			begun := g.do(nil, http.MethodPost, tenantPath, `{"ErpConnectionId":612,"InternalKeyIds":[2]}`, with(g.service(), "Prefer", "respond-async", "Content-Type", "application/json"))
+			of := func(operation, path string, header http.Header, status int, reason auth.Reason) apiCall {
+				return apiCall{operation: operation, path: path, header: header, status: status, reason: reason}
+			}
+			location := begun.header.Get("Location")
+			return []apiCall{
+				long, of("call", location, with(g.service(), "Prefer", "wait=1"), 202, ""), of("callOfKey", "/erpsync/calls", with(g.service(), "Idempotency-Key", "a"), 202, ""),
+				of("callOfKey", "/erpsync/calls", with(g.service(), "Idempotency-Key", "b"), 404, auth.CallNotFound), of("call", "/erpsync/calls/x", g.service(), 404, auth.CallNotFound),
+				of("call", strings.Replace(location, "12345", "54321", 1), g.service(), 403, auth.TenantMismatch),
+				{operation: "call", path: location, status: 401, reason: auth.CredentialMissing, undescribed: true},
+				{operation: "callOfKey", path: "/erpsync/calls", header: g.service(), status: 400, reason: auth.HeaderNotUnderstood, undescribed: true},
+			}
+		}),
+		"a long call that is over": in(func(t *testing.T, g *fixture) []apiCall {
+			begun := g.do(nil, http.MethodPost, tenantPath, seedBody, with(g.service(), "Prefer", "respond-async", "Content-Type", "application/json"))
+			location := begun.header.Get("Location")
+			waitFor(t, func() bool { return g.do(nil, http.MethodGet, location, "", g.service()).status == http.StatusOK })
+			return []apiCall{{operation: "call", path: location, header: g.service(), status: 200}}
+		}),
 		"look-ups": in(func(_ *testing.T, g *fixture) []apiCall {
 			lookup := func(example string, status int, reason auth.Reason) apiCall {
 				return apiCall{operation: "lookup", example: example, header: g.service(), status: status, reason: reason}

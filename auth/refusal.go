@@ -65,6 +65,7 @@ const (
 	StoreUnavailable      Reason = "store_unavailable"
 	AuditUnavailable      Reason = "audit_unavailable"
 	OnHold                Reason = "on_hold"
+	CallNotFound          Reason = "call_not_found"
 )
 
 // What stands between the decision and the answer.
@@ -139,6 +140,7 @@ var reasons = map[Reason]reasonInfo{
 	StoreUnavailable:      {http.StatusServiceUnavailable, "The store that guards this call gives no answer. Nothing was sent.", "look at the store"},
 	AuditUnavailable:      {http.StatusServiceUnavailable, "The gateway cannot note who calls, and must. Nothing was sent.", "look at the audit log's disk and file"},
 	OnHold:                {http.StatusServiceUnavailable, "Calls are on hold. Nothing was sent.", "`caddy erpsync status` says who ordered it; `caddy erpsync release` ends it"},
+	CallNotFound:          {http.StatusNotFound, "No call of yours is known by that. It never began, it was refused before it was sent, or it was longer ago than answers are kept.", "nothing"},
 
 	TenantNotRunning:          {http.StatusServiceUnavailable, "SuperOffice says that the tenant is not running.", "wait, or ask SuperOffice"},
 	TenantUnknown:             {http.StatusForbidden, "SuperOffice knows no such tenant in this environment.", "check the environment"},

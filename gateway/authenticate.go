@@ -136,3 +136,13 @@ func bringsBearer(r *http.Request) bool {
 	scheme, token := authorization(r)
 	return strings.EqualFold(scheme, bearerKind.name) && token != ""
 }
+
+// answeringBearer returns a refusal that says so where it answers a Bearer token that did not hold.
+func answeringBearer(r *http.Request, refusal *auth.Refusal) *auth.Refusal {
+	if refusal.Status != http.StatusUnauthorized || !bringsBearer(r) {
+		return refusal
+	}
+	mine := *refusal // which others may have been given as well
+	mine.InvalidToken = true
+	return &mine
+}

@@ -63,7 +63,7 @@ func (a *sessionAuthenticator) prove(r *http.Request, cookie string) (Caller, *a
 	if !a.g.config.Origins.Admits(r) {
 		return Caller{}, a.g.config.Origins.Refuse(r)
 	}
-	if sent := r.Header["X-Xsrf-Token"]; len(sent) != 1 || !token.CheckXSRF(sent[0]) {
+	if sent := r.Header["X-Xsrf-Token"]; !(len(sent) == 0 && readsOnly(r)) && (len(sent) != 1 || !token.CheckXSRF(sent[0])) {
 		return Caller{}, auth.RefuseXSRF(r, "is not this session's")
 	}
 	s, found, err := sessions.Manager.Load(r.Context(), token)
@@ -83,4 +83,10 @@ func (g *Gateway) signInAgain(cause error) *auth.Refusal {
 	refusal := auth.Refuse(auth.SignInAgain, cause)
 	refusal.SignIn = g.config.Links.SignIn
 	return refusal
+}
+
+// readsOnly reports whether a request changes nothing, and comes from a page that may read the answer: the browser says so, and
+// Origins.Admits has judged it. From a browser that says nothing of that the XSRF token is asked for all the same. Calls are never read-only.
+func readsOnly(r *http.Request) bool {
+	return r.Method == http.MethodGet && (len(r.Header["Sec-Fetch-Site"]) > 0 || len(r.Header["Origin"]) > 0)
 }

@@ -302,6 +302,7 @@ var refusedCases = map[string]refusedCase{
 	"a look-up's answer":         {auth.LookupFailed, "the archive answered HTTP 403", []gatewaytest.Option{erp(lookups), answering("/archive/", 403)}, lookUp(`{"connection":612,"key":386}`)},
 	"no answer":                  {auth.OutcomeUnknown, "EOF", nil, answered(sandbox.Answer{Abort: true}, call(gatewaytest.SeedBody))},
 	"no answer, and once more":   {auth.OutcomeUnknown, "its end is not known", nil, answered(sandbox.Answer{Abort: true}, then(call(gatewaytest.SeedBody, "Idempotency-Key", "a"), call(gatewaytest.SeedBody, "Idempotency-Key", "a")))},
+	"a call of nobody's":         {auth.CallNotFound, "names no call of this principal", nil, ask(http.MethodGet, "/erpsync/calls/AAAA", "")},
 	"a process that is stopping": {auth.Draining, "stopping", []gatewaytest.Option{gatewaytest.On(func(p *gateway.Platform) { p.Draining = func() bool { return true } })}, plain("/erpsync/ready")},
 }
 

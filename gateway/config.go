@@ -42,8 +42,11 @@ type Config struct {
 	Wait time.Duration
 	// CoolDown keeps resyncs of everything through one connection apart; zero: not at all.
 	CoolDown time.Duration
-	// Idempotency is how long the answer to a call with an Idempotency-Key is kept.
+	// Idempotency is how long the answer is kept to a call with an Idempotency-Key, and to one that outlives its connection.
 	Idempotency time.Duration
+	// Async is how many calls of an app outlive their connections at a time. Zero or less: none does, and Prefer: respond-async
+	// is ignored.
+	Async int
 
 	// StrictStore refuses resyncs while the store that gateways share gives no answer.
 	StrictStore bool
@@ -121,6 +124,8 @@ type SuperOfficeConfig struct {
 type Links struct {
 	// SignIn is where a person signs in; "" if nobody can.
 	SignIn string
+	// Calls is where callers ask for calls of their own, without a slash at its end. "" if nobody can.
+	Calls string
 	// Approve returns where an administrator of the tenant approves the app.
 	Approve func(app string, tenant superoffice.Tenant) string
 	// Probe returns where a person begins the sign-ins of a probe.

@@ -9,9 +9,9 @@ import (
 // of the vendor's client, the gateway's own, and those that tracing and common libraries add to every
 // request of a page; these go no further.
 const (
-	corsRequestHeaders = "Accept, Accept-Language, Authorization, Baggage, Content-Type, ErpSync-Confirm, ErpSync-Dry-Run, Idempotency-Key, Request-Id, Sentry-Trace, " +
+	corsRequestHeaders = "Accept, Accept-Language, Authorization, Baggage, Content-Type, ErpSync-Confirm, ErpSync-Dry-Run, Idempotency-Key, Prefer, Request-Id, Sentry-Trace, " +
 		"SO-AppToken, SO-Browser-TZ-Offset, SO-Culture, SO-Language, SO-TimeZone, Traceparent, Tracestate, X-Requested-With, X-XSRF-TOKEN"
-	corsResponseHeaders = "ErpSync-Outcome, ErpSync-Replayed, ErpSync-Request-Id, Retry-After, SO-TimeZone"
+	corsResponseHeaders = "ErpSync-Outcome, ErpSync-Replayed, ErpSync-Request-Id, Location, Preference-Applied, Retry-After, SO-TimeZone"
 	corsMaxAge          = "600"
 )
 

@@ -27,13 +27,16 @@ type Decision struct {
 	Kept *guard.Answer
 
 	gateway *Gateway
-	entry   *guard.Entry // of a call with an Idempotency-Key
+	key     string       // under which the call and its answer are noted; "" if they are not
+	entry   *guard.Entry // of a call with an Idempotency-Key, or that outlives its connection
 	answer  *keptAnswer  // what is to be kept under it, once it arrived whole
 	// withheld reports an answer that is not passed on, and that does not say for certain that nothing was run.
 	withheld bool
-	name     string // of what the call does; "" for one that resynchronises nothing
-	held     []func()
-	room     [2]func() // of held, as most calls need it
+	// started is called once the call's start is recorded, before it is sent; nil: nobody waits for that.
+	started func()
+	name    string // of what the call does; "" for one that resynchronises nothing
+	held    []func()
+	room    [2]func() // of held, as most calls need it
 }
 
 const (
@@ -67,8 +70,8 @@ func (d *Decision) take(ctx context.Context) *auth.Refusal {
 		return auth.Refuse(auth.RateLimited, gaveUp(ctx, fmt.Errorf("rate %g of app %s in %s is used up", limits.PerSecond, app, place(tenant)))).After(wait)
 	}
 	waited := since(began)
-	if d.order.IdempotencyKey != "" && !d.order.DryRun {
-		if refusal := d.beginKeyed(ctx); refusal != nil || d.Kept != nil {
+	if d.order.noted() {
+		if refusal := d.beginNoted(ctx); refusal != nil || d.Kept != nil {
 			return refusal
 		}
 	}
@@ -138,23 +141,15 @@ func (d *Decision) waited(waited time.Duration) {
 	}
 }
 
-// beginKeyed notes a call with an Idempotency-Key before it is sent, or finds what the first one was answered.
-func (d *Decision) beginKeyed(ctx context.Context) (refusal *auth.Refusal) {
-	g, p := d.gateway, d.Principal
-	person := ""
-	switch p.Scheme {
-	case auth.BrowserSession:
-		person = p.ID
-	case auth.Operator: // whichever repeats a call, it is sent once
-		p.ID = ""
+// beginNoted notes a call with an Idempotency-Key, or that outlives its connection, before it is sent, or finds what the
+// first one with its key was answered.
+func (d *Decision) beginNoted(ctx context.Context) *auth.Refusal {
+	answers, refusal := d.gateway.answers(ctx, d.Principal)
+	if refusal != nil {
+		return refusal
 	}
-	epoch, err := g.sessionManager().RevocationEpoch(ctx, d.app.Name, p.Tenant, person)
-	if err != nil {
-		return auth.Refuse(auth.StoreUnavailable, err).After(time.Second)
-	}
-	answers := guard.Answers{KV: g.state.KV, Locker: g.state.Locker, Sealer: g.keys, Keep: g.config.Idempotency, Mark: epoch}
-	key := auth.Key("idempotency", d.app.Name, string(p.Tenant), string(p.Scheme), p.ID, d.order.Operation.String(), d.order.IdempotencyKey)
-	d.entry, d.Kept, refusal = answers.Begin(ctx, key, d.order.Fingerprint, d.record.RequestID)
+	d.key = noteKey(d.Principal, d.order)
+	d.entry, d.Kept, refusal = answers.Begin(ctx, d.key, d.order.Fingerprint, d.record.RequestID)
 	return refusal
 }
 
@@ -298,7 +293,7 @@ func (d *Decision) Release() {
 		case d.unknown(), d.withheld:
 			e.Unknown()
 		case d.answer != nil && d.answer.whole:
-			e.Answered(guard.Answer{RequestID: d.record.RequestID, Status: d.answer.status, Header: d.answer.header, Body: d.answer.body})
+			e.Answered(guard.Answer{RequestID: d.record.RequestID, Status: d.answer.status, Header: d.answer.header, Body: d.answer.body, Outcome: string(d.record.Outcome.Class)})
 		default:
 			e.NotRun()
 		}

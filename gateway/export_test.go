@@ -41,3 +41,16 @@ func (n *Sessions) RenewalFailed(token session.Token) bool {
 func (g *Gateway) LookAfterNotices(ctx context.Context) {
 	(&noticeFollower{gateway: g}).look(ctx)
 }
+
+// Waiting returns how many requests of an app wait for calls to end.
+func (g *Gateway) Waiting(app string) int {
+	g.state.background.mu.Lock()
+	defer g.state.background.mu.Unlock()
+	return g.state.background.waiting[app]
+}
+
+// Waits has one more request of an app wait for ever, and reports whether it may.
+func (g *Gateway) Waits(app string) bool {
+	_, ok := g.state.background.wait(app)
+	return ok
+}

@@ -17,6 +17,7 @@ func (g *Gateway) countFromZero() {
 	refusals := outcome.Refusals{Before: labels(auth.Reasons()), After: labels(failuresAfterSending)}
 	for _, app := range g.Apps() {
 		metrics.KnowApp(app.Operations, refusals)
+		metrics.KnowAsync(app.Name)
 		switch app.CallAs {
 		case auth.AsSystem:
 			metrics.KnowSystemUser(app.Name)

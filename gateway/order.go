@@ -33,7 +33,15 @@ type Order struct {
 	// IdempotencyKey is the caller's; "" if it sent none. Fingerprint recognises the request that it belongs to.
 	IdempotencyKey string
 	Fingerprint    string
+	// Async asks for an answer once the call has begun; its end is asked for later. Wait is how long the caller waits for
+	// that all the same. Handle names a call that has no Idempotency-Key; "" for others.
+	Async  bool
+	Wait   time.Duration
+	Handle string
 }
+
+// noted reports whether the call and its answer are noted for those who ask later.
+func (o *Order) noted() bool { return o.Async || o.IdempotencyKey != "" && !o.DryRun }
 
 // Headers as net/http writes and reads them: a name of another spelling is brought into this form at every use.
 const (
@@ -87,6 +95,7 @@ func (x *exchange) understand() (*Order, *auth.Refusal) {
 		return nil, refusal
 	}
 	order.Header = newTravellingHeader(x.r.Header)
+	order.readPreferences(x.r.Header, x.g.config.Async > 0)
 	if order.IdempotencyKey != "" {
 		order.Fingerprint = fingerprint(x.r.Header, x.selected, body)
 	}
@@ -174,8 +183,8 @@ func (x *exchange) readArguments(body []byte) (superoffice.Arguments, *auth.Refu
 // readGuardHeaders reads the headers with which a caller guards itself. A word that is not
 // understood is refused: who wants a dry run must not get a real one for a typing error.
 func (o *Order) readGuardHeaders(header http.Header) *auth.Refusal {
-	keys, dry, confirm := header[idempotencyHeader], header[dryRunHeader], header[confirmHeader]
-	if len(keys) > 1 || len(dry) > 1 || len(confirm) > 1 {
+	dry, confirm := header[dryRunHeader], header[confirmHeader]
+	if len(dry) > 1 || len(confirm) > 1 {
 		return auth.Refuse(auth.HeaderNotUnderstood, errors.New("a header occurs more than once"))
 	}
 	if len(confirm) == 1 {
@@ -184,11 +193,9 @@ func (o *Order) readGuardHeaders(header http.Header) *auth.Refusal {
 			return auth.Refuse(auth.HeaderNotUnderstood, errors.New("ErpSync-Confirm is not all"))
 		}
 	}
-	if len(keys) == 1 {
-		o.IdempotencyKey = keys[0]
-		if o.IdempotencyKey == "" || len(o.IdempotencyKey) > 255 || strings.ContainsFunc(o.IdempotencyKey, func(r rune) bool { return r < ' ' || r > '~' }) {
-			return auth.Refuse(auth.HeaderNotUnderstood, errors.New("Idempotency-Key is empty, longer than 255 bytes or not printable ASCII"))
-		}
+	var refusal *auth.Refusal
+	if o.IdempotencyKey, refusal = readIdempotencyKey(header); refusal != nil {
+		return refusal
 	}
 	if len(dry) == 1 {
 		o.Ask = dry[0] == "ask"
@@ -198,6 +205,20 @@ func (o *Order) readGuardHeaders(header http.Header) *auth.Refusal {
 		}
 	}
 	return nil
+}
+
+// readIdempotencyKey returns the caller's key, "" if it sent none.
+func readIdempotencyKey(header http.Header) (string, *auth.Refusal) {
+	keys := header[idempotencyHeader]
+	switch {
+	case len(keys) == 0:
+		return "", nil
+	case len(keys) > 1:
+		return "", auth.Refuse(auth.HeaderNotUnderstood, errors.New("a header occurs more than once"))
+	case keys[0] == "" || len(keys[0]) > 255 || strings.ContainsFunc(keys[0], func(r rune) bool { return r < ' ' || r > '~' }):
+		return "", auth.Refuse(auth.HeaderNotUnderstood, errors.New("Idempotency-Key is empty, longer than 255 bytes or not printable ASCII"))
+	}
+	return keys[0], nil
 }
 
 // fingerprint recognises a request: the caller's own bytes, so that a gateway which writes the call otherwise knows it

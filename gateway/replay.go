@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"maps"
+	"net/http"
 
 	"github.com/caddy-erpsync/caddy-erpsync/guard"
 )
@@ -11,12 +12,17 @@ const replayedHeader = "Erpsync-Replayed"
 
 // replay answers with what the first call with the same Idempotency-Key was answered.
 func (x *exchange) replay(kept *guard.Answer) {
-	h := x.w.Header()
+	x.w.Header()[replayedHeader] = []string{kept.RequestID}
+	x.record.Decision, x.record.Status, x.record.Replays, x.record.Bytes = "replayed", kept.Status, kept.RequestID, int64(len(kept.Body))
+	writeKept(x.w, kept)
+}
+
+// writeKept writes an answer that was kept, as its first caller got it.
+func writeKept(w http.ResponseWriter, kept *guard.Answer) {
+	h := w.Header()
 	maps.Copy(h, kept.Header)
 	h["Cache-Control"] = noStore
 	h["X-Content-Type-Options"] = noSniff
-	h[replayedHeader] = []string{kept.RequestID}
-	x.record.Decision, x.record.Status, x.record.Replays, x.record.Bytes = "replayed", kept.Status, kept.RequestID, int64(len(kept.Body))
-	x.w.WriteHeader(kept.Status)
-	_, _ = x.w.Write(kept.Body)
+	w.WriteHeader(kept.Status)
+	_, _ = w.Write(kept.Body)
 }

@@ -79,6 +79,9 @@ func (c *upstreamCall) run(caller context.Context, sink Sink) *auth.Refusal {
 	if refusal := c.g.unaudited(c.record); refusal != nil {
 		return refusal
 	}
+	if c.started != nil {
+		c.started()
+	}
 	c.document = superoffice.Document(c.order.Operation, c.order.Arguments)
 
 	resp, refusal := c.send(ctx, caller)

@@ -36,6 +36,7 @@ type exchange struct {
 	path     superoffice.Call
 	selected superoffice.Select
 	record   outcome.Record
+	recorded bool // by the call itself, which outlived its connection or was to
 }
 
 func (g *Gateway) newExchange(w http.ResponseWriter, r *http.Request, path superoffice.Call, visit Visit) *exchange {
@@ -94,7 +95,10 @@ func (x *exchange) serve(verdict superoffice.Verdict) (refusal *auth.Refusal) {
 	// Is it safe to run now? It may be running already, or have been answered before.
 	decision, refusal := admission.Decide(ctx, order, &x.record)
 	if refusal != nil {
-		return refusal
+		return x.sameCall(ctx, admission, order, refusal)
+	}
+	if order.Async && decision.Kept == nil {
+		return x.runAsync(ctx, decision)
 	}
 	defer decision.Release()
 	switch {
@@ -120,15 +124,14 @@ func (x *exchange) identify(p auth.Principal) {
 // refuse answers in SuperOffice's place.
 func (x *exchange) refuse(refusal *auth.Refusal) {
 	x.g.noteRefusal(&x.record, refusal)
+	x.writeRefusal(refusal)
+}
+
+func (x *exchange) writeRefusal(refusal *auth.Refusal) {
 	if refusal.Reason == auth.MethodNotAllowed {
 		x.w.Header()["Allow"] = []string{http.MethodPost}
 	}
-	if refusal.Status == http.StatusUnauthorized && bringsBearer(x.r) {
-		mine := *refusal // which others may have been given as well
-		mine.InvalidToken = true
-		refusal = &mine
-	}
-	x.g.WriteRefusal(x.w, x.r, x.record.RequestID, refusal, webpage.Page{})
+	x.g.WriteRefusal(x.w, x.r, x.record.RequestID, answeringBearer(x.r, refusal), webpage.Page{})
 }
 
 // noteRefusal notes in a call's record that it was refused, or that it has no whole answer.
@@ -146,8 +149,10 @@ func (g *Gateway) noteRefusal(record *outcome.Record, refusal *auth.Refusal) {
 
 // end records a call that is over, in every way that an operator may look.
 func (x *exchange) end() {
-	x.record.Duration = time.Since(x.record.Started)
-	x.g.ended(&x.record)
+	if !x.recorded {
+		x.record.Duration = time.Since(x.record.Started)
+		x.g.ended(&x.record)
+	}
 	x.record.Trace(trace.SpanFromContext(x.r.Context()))
 	x.visit.Ended(&x.record)
 	if x.record.Broken {

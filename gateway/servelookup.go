@@ -58,12 +58,7 @@ func (g *Gateway) ServeLookup(w http.ResponseWriter, r *http.Request, visit Visi
 		g.platform.Logger.Error("look-up not served", zap.String("request_id", visit.ID()), zap.String("reason", string(refusal.Reason)),
 			zap.String("app", line.App), zap.String("tenant", line.Tenant), zap.String("cause", refusal.CauseText()))
 	}
-	if refusal.Status == http.StatusUnauthorized && bringsBearer(r) {
-		mine := *refusal // which others may have been given as well
-		mine.InvalidToken = true
-		refusal = &mine
-	}
-	g.WriteRefusal(w, r, visit.ID(), refusal, webpage.Page{})
+	g.WriteRefusal(w, r, visit.ID(), answeringBearer(r, refusal), webpage.Page{})
 }
 
 // auditLookup writes the line of a look-up. Where calls are refused whose line cannot be written, nothing is answered either.

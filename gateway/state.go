@@ -36,6 +36,7 @@ type SharedState struct {
 	credentials *auth.CredentialCache
 	meter       guard.Meter
 	running     guard.Running
+	background  background
 	health      outcome.Ledger
 	epochs      sync.Map // of epochOf to string: as the store answered last
 

@@ -27,6 +27,7 @@ type Metrics struct {
 	unwritten prometheus.Counter
 	holds     prometheus.Gauge
 	waits     prometheus.Histogram
+	async     *prometheus.GaugeVec
 	notices   *prometheus.CounterVec
 	// The issuers are those of the configuration, so that callers cannot make up series.
 	issuerKeys *prometheus.GaugeVec
@@ -154,6 +155,9 @@ func NewMetrics(registry prometheus.Registerer) (*Metrics, error) {
 		holds: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "caddy_erpsync_holds", Help: "Holds in force at all gateways of the store, that operators ordered or that follow from SuperOffice's notices.",
 		}),
+		async: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "caddy_erpsync_async_in_flight", Help: "Calls of an app at this gateway that their callers do not wait for (Prefer: respond-async).",
+		}, []string{"app"}),
 		stale: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "caddy_erpsync_issuer_keys_stale", Help: "Whether newer signing keys of an identity provider cannot be had, so that the last valid ones are used: 1 or 0. Absent until they are needed.",
 		}, []string{"issuer"}),
@@ -170,7 +174,7 @@ func NewMetrics(registry prometheus.Registerer) (*Metrics, error) {
 	return m, errors.Join(
 		take(registry, &m.requests), take(registry, &m.outcomes), take(registry, &m.duration),
 		take(registry, &m.inFlight), take(registry, &m.renewals), take(registry, &m.up), take(registry, &m.tenants), take(registry, &m.consents),
-		take(registry, &m.stale), take(registry, &m.issuerKeys), take(registry, &m.evicted), take(registry, &m.unwritten), take(registry, &m.holds), take(registry, &m.waits), take(registry, &m.notices))
+		take(registry, &m.stale), take(registry, &m.issuerKeys), take(registry, &m.evicted), take(registry, &m.unwritten), take(registry, &m.holds), take(registry, &m.waits), take(registry, &m.async), take(registry, &m.notices))
 }
 
 func take[C prometheus.Collector](registry prometheus.Registerer, collector *C) error {
@@ -246,6 +250,15 @@ func (m *Metrics) gauge(op superoffice.Operation) prometheus.Gauge {
 func (m *Metrics) Renewal(kind Kind, result Result) {
 	m.renewals.WithLabelValues(string(kind), string(result)).Inc()
 }
+
+// KnowAsync creates at 0 what an app's calls are counted by that outlive their connections.
+func (m *Metrics) KnowAsync(app string) { m.async.WithLabelValues(app) }
+
+// AsyncBegan counts in a call that outlives its connection, AsyncEnded counts it out.
+func (m *Metrics) AsyncBegan(app string) { m.async.WithLabelValues(app).Inc() }
+
+// AsyncEnded counts out what AsyncBegan has counted in.
+func (m *Metrics) AsyncEnded(app string) { m.async.WithLabelValues(app).Dec() }
 
 // Follow has the metric of tenants tell what the ledger knows.
 func (m *Metrics) Follow(ledger *Ledger) { m.consents.follow(ledger) }

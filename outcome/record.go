@@ -42,6 +42,9 @@ type Record struct {
 	// AlsoRunning is the request id of the same call, which began at another gateway while the store had lost this one's lease.
 	AlsoRunning string
 
+	// Async reports that the call's caller was not to wait for its end: it outlives its connection.
+	Async bool
+
 	// Waited is how long the call waited for its turn; zero: not at all.
 	Waited time.Duration
 
@@ -102,6 +105,9 @@ func (r *Record) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	}
 	text(enc, "reason", r.Reason)
 	text(enc, "cause", r.Privacy.cause(r.Cause))
+	if r.Async {
+		enc.AddBool("async", true)
+	}
 	if r.Waited > 0 {
 		enc.AddFloat64("waited", r.Waited.Seconds())
 	}
@@ -171,6 +177,9 @@ func (s *started) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	text(enc, "scheme", s.Scheme)
 	text(enc, "node", s.Node)
 	text(enc, "retries", s.Retries)
+	if s.Async {
+		enc.AddBool("async", true)
+	}
 	return (*Record)(s).asked(enc)
 }
 

@@ -49,6 +49,9 @@ func ApprovePath(prefix, app string, tenant superoffice.Tenant) string {
 	return prefix + "/approve?" + query.Encode()
 }
 
+// CallsPath returns where callers ask for calls of their own.
+func CallsPath(prefix string) string { return prefix + callsEndpoint }
+
 // Pages are the endpoints of one gateway: sign-in and sessions where it keeps sessions,
 // approvals where an app has a system user, notices of tenants where an app takes them, and what balancers ask.
 type Pages struct {
@@ -110,6 +113,7 @@ func New(g *gateway.Gateway, config Config) *Pages {
 	if g.TakesLookups() {
 		p.endpoints["/lookup"] = endpoint{post: p.lookup}
 	}
+	p.endpoints[callsEndpoint] = endpoint{get: p.call}
 	p.endpoints["/live"] = endpoint{get: live, head: live}
 	p.endpoints["/ready"] = endpoint{get: p.ready, head: p.ready}
 	return p
@@ -155,6 +159,9 @@ func (p *Pages) audit(r *http.Request, visit gateway.Visit, refusal *auth.Refusa
 	line := outcome.EndpointRefusal{RequestID: visit.ID(), ClientIP: visit.ClientIP(), Reason: string(refusal.Reason), Cause: refusal.CauseText(), Status: refusal.Status}
 	if below := strings.TrimPrefix(r.URL.EscapedPath(), p.config.Prefix); p.isEndpoint(below) {
 		line.Endpoint = below
+		if strings.HasPrefix(below, callsEndpoint+"/") {
+			line.Endpoint = callsEndpoint // the name of a call is nobody's to search for
+		}
 	}
 	if p.sessions != nil && line.Endpoint != tenantStatusPath {
 		line.App = p.sessions.App
@@ -164,8 +171,27 @@ func (p *Pages) audit(r *http.Request, visit gateway.Visit, refusal *auth.Refusa
 
 // isEndpoint reports whether something answers at a path below the prefix.
 func (p *Pages) isEndpoint(below string) bool {
-	_, known := p.endpoints[below]
+	_, known := p.endpoint(below)
 	return known
+}
+
+// callsEndpoint is where callers ask for calls of their own; the name of one may follow.
+const callsEndpoint = "/calls"
+
+// endpoint returns what answers at a path below the prefix.
+func (p *Pages) endpoint(below string) (endpoint, bool) {
+	if name, ok := strings.CutPrefix(below, callsEndpoint+"/"); ok && name != "" && !strings.Contains(name, "/") {
+		below = callsEndpoint
+	}
+	e, known := p.endpoints[below]
+	return e, known
+}
+
+// call answers a caller who asks for a call of its own. The core proves the caller and leaves the audit line of a refusal.
+func (p *Pages) call(w http.ResponseWriter, r *http.Request, visit gateway.Visit) *auth.Refusal {
+	name := strings.TrimPrefix(strings.TrimPrefix(r.URL.EscapedPath(), p.config.Prefix+callsEndpoint), "/")
+	p.gateway.ServeCalls(w, r, name, visit)
+	return nil
 }
 
 // lookup answers a caller who asks which internal key belongs to what. The core proves the caller and leaves the audit line.
@@ -184,7 +210,7 @@ const requestIDHeader = "ErpSync-Request-Id"
 
 func (p *Pages) serve(w http.ResponseWriter, r *http.Request, visit gateway.Visit) *auth.Refusal {
 	// The escaped path: a spelling that is not canonical is no endpoint.
-	e, ok := p.endpoints[strings.TrimPrefix(r.URL.EscapedPath(), p.config.Prefix)]
+	e, ok := p.endpoint(strings.TrimPrefix(r.URL.EscapedPath(), p.config.Prefix))
 	switch {
 	case !ok:
 		refusal := auth.Refuse(auth.PathNotCanonical, errors.New("no endpoint has this path")).EndsOn("not_found")

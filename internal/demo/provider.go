@@ -44,9 +44,14 @@ func (p *Provider) JWKS() []byte {
 
 // Token is a service's token for a tenant.
 func (p *Provider) Token(tenant string, lifetime time.Duration) string {
+	return p.TokenOf("nightly-sync", tenant, lifetime)
+}
+
+// TokenOf is the token of the service with that subject.
+func (p *Provider) TokenOf(subject, tenant string, lifetime time.Duration) string {
 	now := time.Now()
 	token := jwt.NewWithClaims(jwt.SigningMethodES256, jwt.MapClaims{
-		"iss": Issuer, "aud": "erpsync", "sub": "nightly-sync", "iat": now.Unix(), "exp": now.Add(lifetime).Unix(), "tenant": tenant,
+		"iss": Issuer, "aud": "erpsync", "sub": subject, "iat": now.Unix(), "exp": now.Add(lifetime).Unix(), "tenant": tenant,
 	})
 	token.Header["kid"] = "1"
 	signed, err := token.SignedString(p.key)

@@ -167,9 +167,9 @@ func (f *Fixture) build(options ...Option) *Fixture {
 		},
 		Sessions:    &gateway.SessionConfig{App: "portal"},
 		SuperOffice: gateway.SuperOfficeConfig{Schemes: []auth.Scheme{auth.BroughtBearer, auth.BroughtTicket}, App: "portal"},
-		Links:       gateway.Links{SignIn: pages.SignInPath(pages.DefaultPrefix)},
+		Links:       gateway.Links{SignIn: pages.SignInPath(pages.DefaultPrefix), Calls: pages.CallsPath(pages.DefaultPrefix)},
 		Limits:      guard.Limits{Connection: 4, Tenant: 10, App: 500, PerSecond: -1},
-		MaxBody:     4096, BodyTimeout: time.Minute, Idempotency: time.Hour,
+		MaxBody:     4096, BodyTimeout: time.Minute, Idempotency: time.Hour, Async: 100,
 		Privacy: outcome.Privacy{Principals: outcome.Full, Explanations: outcome.Omit},
 	}
 	config.Links.Probe = func(key string) string { return pages.ProbePath(pages.DefaultPrefix, key) }
