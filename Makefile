@@ -52,6 +52,7 @@ fuzz:
 	$(GO) test -run '^$$' -fuzz FuzzReadApproval -fuzztime $(FUZZ) ./auth/superid
 	$(GO) test -run '^$$' -fuzz FuzzVerifyPush -fuzztime $(FUZZ) ./auth/superid
 	$(GO) test -run '^$$' -fuzz FuzzReadTenants -fuzztime $(FUZZ) ./internal/operator
+	$(GO) test -run '^$$' -fuzz FuzzCSV -fuzztime $(FUZZ) ./console
 	$(GO) test -run '^$$' -fuzz FuzzCaddyfile -fuzztime $(FUZZ) .
 
 # bench measures the whole path beside a plain proxy, and the stages, and writes the tables of docs/performance.md.

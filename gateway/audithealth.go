@@ -70,3 +70,8 @@ func (g *Gateway) unaudited(record *outcome.Record) *auth.Refusal {
 }
 
 const unwrittenRetry = 5 * time.Second
+
+// RecordView writes the audit line of a view of the console, and returns why it could not be written.
+func (g *Gateway) RecordView(v *outcome.View) error {
+	return outcome.AuditLog{Logger: g.platform.Audit, Written: g.auditWritten}.View(v)
+}
