@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"fmt"
 	"net/url"
 	"slices"
@@ -52,10 +53,11 @@ func callPage(r *request) (*page, error) {
 	if err != nil || len(id) > 128 {
 		return nil, errNoPage
 	}
-	rows, _, err := r.calls(r.Context(), CallFilter{RequestID: id, Limit: 1})
+	found, err := r.calls(r.Context(), CallFilter{RequestID: id, Limit: 1})
 	if err != nil {
 		return nil, err
 	}
+	rows := found.Rows
 	if len(rows) == 0 || rows[0].RequestID != id {
 		return nil, errNoPage
 	}
@@ -218,21 +220,22 @@ func (r *request) around(row *history.Row) (rows []history.Row, about string, er
 	looked := keys[:min(len(keys), aroundKeys)]
 	seen := map[string]bool{row.RequestID: true}
 	for _, key := range looked {
-		found, _, err := r.calls(r.Context(), CallFilter{Tenant: &row.Tenant, Key: key, Limit: 50})
+		found, err := r.calls(r.Context(), CallFilter{Tenant: &row.Tenant, Key: key, Limit: 50})
 		if err != nil {
 			return nil, "", err
 		}
-		for _, other := range found {
+		about = cmp.Or(about, found.doubt())
+		for _, other := range found.Rows {
 			if !seen[other.RequestID] && other.Environment == row.Environment {
 				seen[other.RequestID] = true
 				rows = append(rows, other)
 			}
 		}
 	}
-	slices.SortFunc(rows, func(a, b history.Row) int { return b.Started.Compare(a.Started) })
+	newestFirst(rows)
 	r.view.Calls += len(rows)
 	if len(keys) > len(looked) {
-		about = fmt.Sprintf("Of the %s records the first %d are looked at here; each record's link above shows its own calls.", thousands(len(keys)), len(looked))
+		about += fmt.Sprintf(" Of the %s records the first %d are looked at here; each record's link above shows its own calls.", thousands(len(keys)), len(looked))
 	}
 	return rows, about, nil
 }

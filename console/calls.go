@@ -14,7 +14,7 @@ import (
 )
 
 // window is how many calls are read for a table, which then sorts and filters them.
-const window = 1000
+const window = 500
 
 func isNoHistory(err error) bool { return errors.Is(err, ErrNoHistory) }
 
@@ -248,19 +248,23 @@ func callsPage(r *request) (*page, error) {
 			return nil, errPersonsHidden
 		}
 	}
-	var rows []history.Row
-	next := ""
+	var calls Calls
 	if problem == "" {
 		var err error
-		if rows, next, err = r.calls(r.Context(), filter); err != nil {
+		if calls, err = r.calls(r.Context(), filter); err != nil {
 			return nil, err
 		}
 	}
+	rows := calls.Rows
 	r.view.Calls = len(rows)
 	t := callTable(r, "", "Calls, the newest first", "No call matches. The history keeps calls for a limited time.", rows, known, filter.Tenant == nil)
-	if next != "" {
-		t.Note = "These are the newest " + thousands(len(rows)) + ". Narrow them down, or go on to older ones."
-		t.Older = t.with(r.link("/calls"), query, "after", next)
+	t.Note = calls.doubt()
+	if t.Note != "" {
+		t.Empty = "None was found so far."
+	}
+	if calls.Next != "" {
+		t.Note = cmp.Or(t.Note, "These are "+thousands(len(rows))+" calls. Narrow them down, or go on to older ones.")
+		t.Older = t.with(r.link("/calls"), query, "after", calls.Next)
 	}
 	body.Table = t.view(r.link("/calls"), query)
 	return &page{Title: cmp.Or(prefixed("Calls of ", body.Name), "Calls"), Template: "calls", Body: body, Sheets: []sheet{t}}, nil

@@ -74,24 +74,25 @@ func (w *world) History() (console.History, error) {
 }
 
 // Calls is deliberately careless of tenants: what a store gets wrong must not leave the console.
-func (w *world) Calls(_ context.Context, f console.CallFilter) (rows []history.Row, next string, err error) {
+func (w *world) Calls(_ context.Context, f console.CallFilter) (found console.Calls, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, r := range w.rows {
 		internal, external, err := history.UnpackKeys(r.Keys)
 		if err != nil {
-			return nil, "", err
+			return found, err
 		}
 		if f.Key != "" && !slices.Contains(external, f.Key) && !slices.ContainsFunc(internal, func(k int32) bool { return strconv.Itoa(int(k)) == f.Key }) ||
 			f.RequestID != "" && f.RequestID != r.RequestID || f.Connection != nil && *f.Connection != r.Connection || len(f.Principals) > 0 && !slices.Contains(f.Principals, r.Principal) {
 			continue
 		}
-		if f.Limit > 0 && len(rows) == f.Limit {
-			return rows, "older", w.fail
+		if f.Limit > 0 && len(found.Rows) == f.Limit {
+			found.Next = "7"
+			return found, w.fail
 		}
-		rows = append(rows, r)
+		found.Rows = append(found.Rows, r)
 	}
-	return rows, "", w.fail
+	return found, w.fail
 }
 
 func (w *world) Usage(_ context.Context, f console.UsageFilter) ([]console.Usage, error) {
@@ -245,16 +246,9 @@ func pages() []string {
 		"/", "/?q=a&sort=success&dir=desc", "/?state=failing", "/failures", "/failures?tenant=" + uno, "/calls", "/calls?tenant=" + uno, "/calls?key=386", "/calls?tenant=" + uno + "&key=386", "/search?q=uno", "/search?q=386", "/search?q=" + unoFailed,
 		"/report", "/report?tenant=" + uno, "/configuration", "/tenants/" + uno, "/tenants/" + uno + "?find=C-1001&find-connection=613&find-by=erp", "/calls/" + unoFailed,
 	}
-	for _, target := range slices.Clone(targets) {
-		sign := "?"
-		if strings.Contains(target, "?") {
-			sign = "&"
-		}
-		for _, sheet := range []string{"table", "calls", "failures", "customers", "keys", "around", "matches"} {
-			targets = append(targets, target+sign+"csv="+sheet)
-		}
-		targets = append(targets, target+sign+"part=live")
-	}
+	targets = append(targets, "/?csv=table", "/failures?csv=table", "/calls?csv=table", "/search?q=386&csv=calls", "/search?q=uno&csv=customers", "/report?csv=table", "/configuration?csv=table",
+		"/tenants/"+uno+"?csv=calls", "/tenants/"+uno+"?csv=failures", "/calls/"+unoFailed+"?csv=keys", "/calls/"+unoFailed+"?csv=around", "/tenants/"+uno+"?find=C-1001&find-connection=613&csv=matches")
+	targets = append(targets, "/?part=live", "/tenants/"+uno+"?part=live", "/failures?part=live")
 	return targets
 }
 

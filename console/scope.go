@@ -1,7 +1,6 @@
 package console
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -95,57 +94,56 @@ func (s *scope) failures(ctx context.Context) (report.Failures, error) {
 }
 
 // calls returns calls of the viewer's tenants, the newest first.
-func (s *scope) calls(ctx context.Context, filter CallFilter) (rows []history.Row, next string, err error) {
+func (s *scope) calls(ctx context.Context, filter CallFilter) (found Calls, err error) {
 	if filter.Tenant != nil && !s.sees(*filter.Tenant) {
-		return nil, "", errOutOfScope
+		return found, errOutOfScope
 	}
 	if s.hidden && len(filter.Principals) > 0 {
-		return nil, "", errPersonsHidden
+		return found, errPersonsHidden
 	}
 	kept, err := s.console.config.Source.History()
 	if err != nil {
-		return nil, "", err
+		return found, err
 	}
 	if s.limited() && filter.Tenant == nil {
-		rows, next, err = s.callsOfEach(ctx, kept, filter)
+		found, err = s.callsOfEach(ctx, kept, filter)
 	} else {
-		rows, next, err = kept.Calls(ctx, filter)
+		found, err = kept.Calls(ctx, filter)
 	}
 	if err != nil {
-		return nil, "", err
+		return Calls{}, err
 	}
 	// Whatever a store answers, nothing of another tenant's leaves.
-	rows = slices.DeleteFunc(rows, func(r history.Row) bool { return !s.sees(r.Tenant) })
-	for i := range rows {
+	found.Rows = slices.DeleteFunc(found.Rows, func(r history.Row) bool { return !s.sees(r.Tenant) })
+	for i := range found.Rows {
 		if s.hidden {
-			rows[i].Principal = s.person(rows[i].Principal)
-			rows[i].Cause = "" // it may quote a token
+			found.Rows[i].Principal = s.person(found.Rows[i].Principal)
+			found.Rows[i].Cause = "" // it may quote a token
 		}
 	}
-	return rows, next, nil
+	return found, nil
 }
 
 // errPersonsHidden says that calls may not be searched by person.
 var errPersonsHidden = errors.New("persons are not shown to you, so that calls cannot be searched by them")
 
-// callsOfEach asks for the calls of each tenant of a viewer who sees some only. There is no next page: the filter has to be narrowed.
-func (s *scope) callsOfEach(ctx context.Context, kept History, filter CallFilter) (rows []history.Row, next string, err error) {
+// callsOfEach asks for the calls of each tenant of a viewer who sees some only. There is no next part: the filter has to be narrowed.
+func (s *scope) callsOfEach(ctx context.Context, kept History, filter CallFilter) (all Calls, err error) {
 	for tenant := range s.tenants {
 		one := filter
 		one.Tenant, one.After = &tenant, ""
-		found, _, err := kept.Calls(ctx, one)
+		found, err := kept.Calls(ctx, one)
 		if err != nil {
-			return nil, "", err
+			return Calls{}, err
 		}
-		rows = append(rows, found...)
+		all.Rows = append(all.Rows, found.Rows...)
+		all.Bounded, all.Incomplete = all.Bounded || found.Bounded || found.Next != "" && filter.Key != "", all.Incomplete+found.Incomplete
 	}
-	slices.SortFunc(rows, func(a, b history.Row) int {
-		return cmp.Or(b.Started.Compare(a.Started), cmp.Compare(a.RequestID, b.RequestID))
-	})
-	if filter.Limit > 0 && len(rows) > filter.Limit {
-		rows = rows[:filter.Limit]
+	newestFirst(all.Rows)
+	if filter.Limit > 0 && len(all.Rows) > filter.Limit {
+		all.Rows = all.Rows[:filter.Limit]
 	}
-	return rows, "", nil
+	return all, nil
 }
 
 // usage returns the calls of days, of the viewer's tenants.

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -14,6 +15,8 @@ type searchBody struct {
 	Nothing                bool
 	HistoryProblem         string
 	PersonsLeftOut         bool
+	// Doubt says why a call that was not found may be there all the same; "" where it is not.
+	Doubt string
 	// Lookup are the customers in whose SuperOffice can be looked; none: there are too many to list.
 	Lookup []option
 	// Exact is the address of the call whose request id was searched for; "": it was none.
@@ -100,10 +103,12 @@ func (r *request) searchCalls(q string, body *searchBody) (rows []history.Row, e
 	}
 	seen := make(map[string]bool)
 	for i, filter := range filters {
-		some, _, err := r.calls(r.Context(), filter)
+		found, err := r.calls(r.Context(), filter)
 		if err != nil {
 			return nil, err
 		}
+		some := found.Rows
+		body.Doubt = cmp.Or(body.Doubt, found.doubt())
 		for _, row := range some {
 			if !seen[row.RequestID] {
 				seen[row.RequestID] = true
@@ -117,6 +122,6 @@ func (r *request) searchCalls(q string, body *searchBody) (rows []history.Row, e
 			return rows, nil
 		}
 	}
-	slices.SortFunc(rows, func(a, b history.Row) int { return b.Started.Compare(a.Started) })
+	newestFirst(rows)
 	return rows, nil
 }

@@ -32,10 +32,32 @@ var ErrNoHistory = errors.New("no history is configured: add history sqlite to t
 
 // History is what the console asks of a history.
 type History interface {
-	// Calls returns the calls that a filter lets through, the newest first, and where the next page begins; "": there is none.
-	Calls(ctx context.Context, filter CallFilter) (rows []history.Row, next string, err error)
+	// Calls returns the calls that a filter lets through, the newest first.
+	Calls(ctx context.Context, filter CallFilter) (Calls, error)
 	// Usage returns how many calls there were, by UTC day, app, tenant and connection.
 	Usage(ctx context.Context, filter UsageFilter) ([]Usage, error)
+}
+
+// Calls are a part of the calls that were asked for.
+type Calls struct {
+	Rows []history.Row
+	// Next is where the next part begins; "": this is the last.
+	Next string
+	// Bounded reports that a search for a key ended before everything was looked into, Incomplete how many calls were passed over of
+	// which only the first keys are known. What is not among Rows then may be there all the same.
+	Bounded    bool
+	Incomplete int
+}
+
+// doubt says why a call that is not among them may be there all the same; "" where it is not.
+func (c *Calls) doubt() string {
+	switch {
+	case c.Bounded:
+		return "Only the newest calls were looked into: an older one may name this record too."
+	case c.Incomplete > 0:
+		return "Of " + count(c.Incomplete, "call", "calls") + " only the first records are known, so that they may name this one too."
+	}
+	return ""
 }
 
 // CallFilter says which calls are wanted. A zero field lets all through.
@@ -56,6 +78,8 @@ type CallFilter struct {
 	After string
 	// Limit is how many calls a page has at most.
 	Limit int
+	// WithoutKeys leaves Row.Keys empty.
+	WithoutKeys bool
 }
 
 // UsageFilter says which days are wanted, from Since on and before Until. Tenant nil means all.

@@ -46,6 +46,12 @@ type groupView struct {
 	Commands []command
 }
 
+const (
+	// latestCalls is how many calls of a tenant are listed on its page, dayCalls how many are counted by hour.
+	latestCalls = 100
+	dayCalls    = 1000
+)
+
 // maxOffered is how many connections a form offers.
 const maxOffered = 20
 
@@ -237,10 +243,15 @@ func appViewOf(app report.AppStatus, t report.TenantStatus) appView {
 // tenantCalls adds the calls of the tenant and their charts.
 func (r *request) tenantCalls(body *tenantBody, path string) (*table[history.Row], error) {
 	ctx, now := r.Context(), time.Now()
-	rows, next, err := r.calls(ctx, CallFilter{Tenant: &body.Tenant, Limit: window})
+	latest, err := r.calls(ctx, CallFilter{Tenant: &body.Tenant, Limit: latestCalls})
 	if err != nil {
 		return nil, err
 	}
+	day, err := r.calls(ctx, CallFilter{Tenant: &body.Tenant, Since: now.Add(-24 * time.Hour), Limit: dayCalls, WithoutKeys: true})
+	if err != nil {
+		return nil, err
+	}
+	rows := latest.Rows
 	month := lastDays(30, now)
 	month.Tenant = &body.Tenant
 	usage, err := r.usage(ctx, month)
@@ -249,7 +260,7 @@ func (r *request) tenantCalls(body *tenantBody, path string) (*table[history.Row
 	}
 	r.view.Calls += len(rows)
 	t := callTable(r, "calls", "Latest calls", "No call of this customer is kept.", rows, names{body.Tenant: body.Name}, false)
-	if next != "" {
+	if latest.Next != "" {
 		t.Older = r.link("/calls?tenant=%s", url.QueryEscape(body.Slug))
 		t.Note = "These are the newest " + thousands(len(rows)) + "."
 	}
@@ -259,8 +270,8 @@ func (r *request) tenantCalls(body *tenantBody, path string) (*table[history.Row
 			body.connections = append(body.connections, connection)
 		}
 	}
-	day, complete := hours(rows, next != "", now)
-	dayChart, monthChart := draw("day", "Calls of the last 24 hours", day), draw("month", "Calls of the last 30 days", days(usage, month.Since, 30))
+	bars, complete := hours(day.Rows, day.Next != "", now)
+	dayChart, monthChart := draw("day", "Calls of the last 24 hours", bars), draw("month", "Calls of the last 30 days", days(usage, month.Since, 30))
 	body.Day, body.Month = &dayChart, &monthChart
 	if !complete {
 		body.DayNote = "There were more calls than are read here; hours before the first bar may be incomplete."

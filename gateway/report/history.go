@@ -28,7 +28,7 @@ func (s *Sites) ImportHistory(ctx context.Context, request HistoryImportRequest)
 	if len(request.Calls) > MaxImportCalls {
 		return HistoryImport{}, fmt.Errorf("calls: %d at once; want at most %d", len(request.Calls), MaxImportCalls)
 	}
-	store, err := s.store()
+	store, err := s.Store()
 	if err != nil {
 		return HistoryImport{}, err
 	}
