@@ -3,6 +3,7 @@ package report
 import (
 	"slices"
 
+	"github.com/caddy-erpsync/caddy-erpsync/history"
 	"github.com/caddy-erpsync/caddy-erpsync/outcome"
 )
 
@@ -23,3 +24,6 @@ func (s *Sites) KeptPrincipals(name string) []string {
 	}
 	return kept
 }
+
+// Store returns the store of the history. The error is an *Error: with 409 no history is configured, with 503 it is not open.
+func (s *Sites) Store() (history.Store, error) { return s.store() }

@@ -17,8 +17,8 @@ import (
 
 const failuresTimeout = 20 * time.Second
 
-// Store returns the store of the history. The error is an *Error: with 409 no history is configured, with 503 it is not open.
-func (s *Sites) Store() (history.Store, error) {
+// store returns the store of the history.
+func (s *Sites) store() (history.Store, error) {
 	site := s.Newest()
 	if site == nil || site.Platform().History == nil {
 		return nil, &Error{http.StatusConflict, errors.New("no history is configured: add history sqlite to the global option erpsync")}
@@ -40,7 +40,7 @@ func (s *Sites) Failures(ctx context.Context, request FailuresRequest) (Failures
 		}
 		filter.Tenant = string(tenant)
 	}
-	store, err := s.Store()
+	store, err := s.store()
 	if err != nil {
 		return Failures{}, err
 	}
@@ -65,7 +65,7 @@ func (s *Sites) CloseFailure(ctx context.Context, request CloseFailureRequest, b
 	if request.Group <= 0 {
 		return FailureClosed{}, errors.New("group: want the number of a group, as failures lists it")
 	}
-	store, err := s.Store()
+	store, err := s.store()
 	if err != nil {
 		return FailureClosed{}, err
 	}

@@ -28,7 +28,7 @@ func (s *Sites) ImportHistory(ctx context.Context, request HistoryImportRequest)
 	if len(request.Calls) > MaxImportCalls {
 		return HistoryImport{}, fmt.Errorf("calls: %d at once; want at most %d", len(request.Calls), MaxImportCalls)
 	}
-	store, err := s.Store()
+	store, err := s.store()
 	if err != nil {
 		return HistoryImport{}, err
 	}
