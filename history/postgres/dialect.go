@@ -66,7 +66,7 @@ func (dialect) Repeats(err error) bool   { return repeats(err) }
 func (d dialect) Begin(tx *sqlstore.Tx) error {
 	millis := strconv.FormatInt(d.timeout.Milliseconds(), 10)
 	_, err := tx.Exec("SELECT set_config('search_path', ?, true), set_config('statement_timeout', ?, true), set_config('lock_timeout', ?, true), set_config('idle_in_transaction_session_timeout', ?, true)",
-		pgx.Identifier{d.schema}.Sanitize()+", pg_temp", millis, millis, millis)
+		pgx.Identifier{d.schema}.Sanitize()+", pg_temp", millis, strconv.FormatInt(d.timeout.Milliseconds()*3/4, 10), millis)
 	return err
 }
 

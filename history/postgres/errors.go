@@ -19,6 +19,7 @@ const (
 	readOnly             = "25006"
 	serializationFailure = "40001"
 	deadlock             = "40P01"
+	lockTimeout          = "55P03"
 	noTable              = "42P01"
 	noSchema             = "3F000"
 )
@@ -35,7 +36,7 @@ func state(err error) string {
 // repeats reports whether another transaction was in the way.
 func repeats(err error) bool {
 	code := state(err)
-	return code == serializationFailure || code == deadlock
+	return code == serializationFailure || code == deadlock || code == lockTimeout
 }
 
 // said are classes whose messages say what is wrong with the server or the role, and never quote a row.

@@ -20,6 +20,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if place, is := historytest.ChildPlace(); is {
+		url, schema, _ := strings.Cut(place, "\n")
+		historytest.UntilKilled(newPlaceOf(url, schema).Open)
+	}
 	code := m.Run()
 	postgrestest.End()
 	os.Exit(code)
@@ -46,7 +50,7 @@ func (p *place) open(ctx context.Context, gateway history.Gateway, timeout time.
 	if err != nil {
 		return nil, err
 	}
-	return open(ctx, config, func() (*pgx.ConnConfig, error) { return config, nil }, p.schema, timeout, gateway)
+	return open(ctx, config, func() (*pgx.ConnConfig, error) { return parse(p.url) }, p.schema, timeout, gateway)
 }
 
 var (
@@ -78,6 +82,9 @@ func newPlaceAt(t testing.TB, address, schema string) *place {
 	return &place{address, schema, db}
 }
 
+// newPlaceOf returns a place that a test has made.
+func newPlaceOf(url, schema string) *place { return &place{url: url, schema: schema} }
+
 func openAt(t testing.TB, p *place, gateway history.Gateway) *store {
 	t.Helper()
 	s, err := p.open(t.Context(), gateway, patience)
@@ -96,4 +103,10 @@ func TestAHistory(t *testing.T) {
 // BenchmarkFailuresOfAMillionKeys asks for what fails among a million keys.
 func BenchmarkFailuresOfAMillionKeys(b *testing.B) {
 	historytest.BenchmarkAMillionKeys(b, func(t testing.TB) *historytest.At { return &historytest.At{Place: newPlace(t)} })
+}
+
+func TestAKilledGatewayLosesNothingThatWasCommittedAndLeavesItsCallsUnknown(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	historytest.Killed(t, p.url+"\n"+p.schema, &historytest.At{Place: p})
 }

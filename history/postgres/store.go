@@ -22,6 +22,8 @@ const (
 	// A connection is given up when nothing used it for idleTime, and after lifetime in any case, so that gateways find a
 	// server that has taken over, and a new password is used.
 	idleTime, lifetime = 5 * time.Minute, 30 * time.Minute
+	// grace is how much longer than the server a gateway waits for the end of a statement.
+	grace = time.Second
 	// leave is how long the last words of a gateway may take.
 	leave = time.Second
 )
@@ -60,7 +62,7 @@ func open(ctx context.Context, config *pgx.ConnConfig, now func() (*pgx.ConnConf
 	d := newDialect(schema, timeout)
 	config = config.Copy()
 	config.ConnectTimeout = timeout
-	s := &store{dialect: d, Store: sqlstore.New(sqlstore.Options{DB: connect(config, now, writers), Reader: connect(config, now, readers), Dialect: d, Timeout: timeout})}
+	s := &store{dialect: d, Store: sqlstore.New(sqlstore.Options{DB: connect(config, now, writers), Reader: connect(config, now, readers), Dialect: d, Timeout: timeout + grace})}
 	defer func() {
 		if err != nil {
 			err = errors.Join(classify(err), s.closePools())

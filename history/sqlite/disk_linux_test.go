@@ -13,16 +13,10 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-erpsync/caddy-erpsync/history"
+	"github.com/caddy-erpsync/caddy-erpsync/history/historytest"
 	"github.com/caddy-erpsync/caddy-erpsync/outcome"
 	"github.com/caddy-erpsync/caddy-erpsync/superoffice"
 )
-
-// at is a driver of a file.
-type at struct{ saying }
-
-func (d at) Open(ctx context.Context, gateway history.Gateway) (history.Store, error) {
-	return open(ctx, d.path, gateway)
-}
 
 // TestAFullDiskHoldsNoCallUpAndLosesNothingOnceItHasSpace mounts a disk of its own, which takes root.
 func TestAFullDiskHoldsNoCallUpAndLosesNothingOnceItHasSpace(t *testing.T) {
@@ -36,7 +30,9 @@ func TestAFullDiskHoldsNoCallUpAndLosesNothingOnceItHasSpace(t *testing.T) {
 	t.Cleanup(func() { _ = syscall.Unmount(disk, syscall.MNT_DETACH) })
 	path := filepath.Join(disk, "history.db")
 	journal := history.New("this", zap.NewNop())
-	if err := journal.Open(t.Context(), at{saying{path}}); err != nil {
+	if err := journal.Open(t.Context(), historytest.Opener(func(ctx context.Context, gateway history.Gateway) (history.Store, error) {
+		return open(ctx, path, gateway)
+	})); err != nil {
 		t.Fatal(err)
 	}
 	recorder, calls := journal.Recorder("online"), 0

@@ -1,33 +1,26 @@
 package sqlite
 
 import (
-	"bufio"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/caddy-erpsync/caddy-erpsync/history"
 	"github.com/caddy-erpsync/caddy-erpsync/history/historytest"
 	"github.com/caddy-erpsync/caddy-erpsync/outcome"
-	"github.com/caddy-erpsync/caddy-erpsync/superoffice"
 )
 
-// childFile names the file for the process that is killed.
-const childFile = "ERPSYNC_TEST_HISTORY"
-
 func TestMain(m *testing.M) {
-	if path := os.Getenv(childFile); path != "" {
-		callUntilKilled(path)
+	if path, is := historytest.ChildPlace(); is {
+		historytest.UntilKilled(func(ctx context.Context, gateway history.Gateway) (history.Store, error) {
+			return open(ctx, path, gateway)
+		})
 	}
 	os.Exit(m.Run())
 }
@@ -260,122 +253,8 @@ func TestWhatIsTooOldOrTooMuchGoesTheOldestFirstInSteps(t *testing.T) {
 	}
 }
 
-// said prints what was committed, so that the parent knows what must be there.
-type said struct {
-	history.Store
-	out io.Writer
-}
-
-func (s said) Write(ctx context.Context, rows []history.Row) error {
-	if err := s.Store.Write(ctx, rows); err != nil {
-		return err
-	}
-	for i := range rows {
-		state := "began"
-		if !rows[i].Ended.IsZero() {
-			state = "ended"
-		}
-		fmt.Fprintln(s.out, state, rows[i].RequestID)
-	}
-	return nil
-}
-
-// saying is a driver of such stores.
-type saying struct{ path string }
-
-func (d saying) Key() string                  { return d.path }
-func (d saying) Retention() history.Retention { return history.Retention{} }
-func (d saying) Open(ctx context.Context, gateway history.Gateway) (history.Store, error) {
-	s, err := open(ctx, d.path, gateway)
-	return said{s, os.Stdout}, err
-}
-
-// stuck is the caller whose calls SuperOffice never answers, and stuckCalls how many it makes.
-const (
-	stuck      = 9
-	stuckCalls = 20
-)
-
-// callUntilKilled makes calls, ten at a time, until the process is killed.
-func callUntilKilled(path string) {
-	j := history.New("this", zap.NewNop())
-	if err := j.Open(context.Background(), saying{path}); err != nil {
-		fmt.Println("error", err)
-		os.Exit(1)
-	}
-	recorder := j.Recorder("online")
-	for caller := range 10 {
-		go func() {
-			for n := 0; ; n++ {
-				record := &outcome.Record{RequestID: fmt.Sprintf("%d-%d", caller, n), Node: "this", Proved: true, Started: time.Now(), Operation: superoffice.ForceResync, Understood: true, Began: true}
-				recorder.Began(record)
-				if caller == stuck {
-					if n+1 < stuckCalls {
-						continue
-					}
-					return
-				}
-				time.Sleep(time.Duration(caller) * time.Millisecond) // SuperOffice answers
-				record.Decision, record.Sends, record.Outcome.Class = "allowed", 1, outcome.OK
-				recorder.Ended(record)
-			}
-		}()
-	}
-	select {}
-}
-
 func TestAKilledProcessLosesNothingThatWasCommittedAndLeavesItsCallsUnknown(t *testing.T) {
 	t.Parallel()
-	path := newPath(t)
-	child := exec.CommandContext(t.Context(), os.Args[0]) //nolint:gosec // this test itself
-	child.Env = append(os.Environ(), childFile+"="+path)
-	child.Stderr = os.Stderr
-	out, err := child.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := child.Start(); err != nil {
-		t.Fatal(err)
-	}
-	committed, ended, waiting := make(map[string]string), 0, 0
-	lines := bufio.NewScanner(out)
-	for lines.Scan() {
-		state, id, _ := strings.Cut(lines.Text(), " ")
-		if state == "error" {
-			t.Fatal(id)
-		}
-		committed[id] = state
-		switch {
-		case state == "ended":
-			ended++
-		case strings.HasPrefix(id, fmt.Sprint(stuck, "-")):
-			waiting++
-		}
-		if ended >= 200 && waiting == stuckCalls {
-			if err := child.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) { // what is in the pipe is read still
-				t.Fatal(err)
-			}
-		}
-	}
-	_ = child.Wait()
-	s := openAt(t, path, thisNode)
-	unknown, ok := 0, 0
-	for id, state := range committed {
-		switch got := became(t, s, id); {
-		case got == "ok":
-			ok++
-		case state == "began" && got == "unknown no_end":
-			unknown++
-		default:
-			t.Errorf("%s had %s, and is %q", id, state, got)
-		}
-	}
-	var open int
-	if err := s.db.QueryRowContext(t.Context(), "SELECT count(*) FROM calls WHERE ended IS NULL").Scan(&open); err != nil || open > 0 {
-		t.Errorf("%d open, %v", open, err)
-	}
-	if ok < 200 || unknown < stuckCalls {
-		t.Errorf("%d ended, %d unknown", ok, unknown)
-	}
-	t.Logf("%d calls were committed before the kill: %d with their end, %d unknown now; %d rows in all", len(committed), ok, unknown, count(t, s))
+	at := newPlace(t)
+	historytest.Killed(t, at.Place.(*place).path, at)
 }

@@ -45,6 +45,16 @@ type Tx struct {
 
 	prepared map[string]*sql.Stmt // the store's
 	bound    map[string]*sql.Stmt // those of them that this transaction has used
+
+	watchdog *time.Timer // nil: none
+	timeout  time.Duration
+}
+
+// alive says that the statement before was answered, and that the next one has its time.
+func (t *Tx) alive() {
+	if t.watchdog != nil {
+		t.watchdog.Reset(t.timeout)
+	}
 }
 
 // statement returns what was prepared for a statement; nil: nothing.
@@ -66,6 +76,7 @@ func (t *Tx) statement(text string) *sql.Stmt {
 
 // Exec runs a statement, and returns how many rows it changed.
 func (t *Tx) Exec(text string, args ...any) (changed int64, err error) {
+	t.alive()
 	var result sql.Result
 	if stmt := t.statement(text); stmt != nil {
 		result, err = stmt.ExecContext(t.Context, args...)
@@ -80,6 +91,7 @@ func (t *Tx) Exec(text string, args ...any) (changed int64, err error) {
 
 // Query asks for rows.
 func (t *Tx) Query(text string, args ...any) (*sql.Rows, error) {
+	t.alive()
 	if stmt := t.statement(text); stmt != nil {
 		return stmt.QueryContext(t.Context, args...)
 	}
@@ -88,6 +100,7 @@ func (t *Tx) Query(text string, args ...any) (*sql.Rows, error) {
 
 // QueryRow asks for one row.
 func (t *Tx) QueryRow(text string, args ...any) *sql.Row {
+	t.alive()
 	if stmt := t.statement(text); stmt != nil {
 		return stmt.QueryRowContext(t.Context, args...)
 	}

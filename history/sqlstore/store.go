@@ -17,7 +17,8 @@ type Options struct {
 	// DB is where transactions run that write, one at a time, Reader where people ask; it may be the same.
 	DB, Reader *sql.DB
 	Dialect    Dialect
-	// Timeout bounds each transaction, its waiting for others included; zero: the caller's context does alone.
+	// Timeout bounds how long a transaction may wait for the answer to a statement; zero: the caller's context does alone. A
+	// group of rows has as many statements as it needs.
 	Timeout time.Duration
 	// MostScanned is how many calls a search for a key looks into at once; zero: history.MaxScanned.
 	MostScanned int
@@ -61,8 +62,6 @@ func (s *Store) Unprepare() (err error) {
 
 // Change runs a transaction that writes; no other of this process does meanwhile. It may run do several times.
 func (s *Store) Change(ctx context.Context, do func(*Tx) error) error {
-	ctx, cancel := s.deadline(ctx)
-	defer cancel()
 	return s.Alone(ctx, func() error {
 		for again := 0; ; again++ {
 			err := s.transact(ctx, s.DB, nil, do)
@@ -86,31 +85,39 @@ func (s *Store) Alone(ctx context.Context, do func() error) error {
 
 // Read runs a transaction that only reads. It sees one state of the history.
 func (s *Store) Read(ctx context.Context, do func(*Tx) error) error {
-	ctx, cancel := s.deadline(ctx)
-	defer cancel()
 	return s.Dialect.Classify(s.transact(ctx, s.Reader, &sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead}, do))
 }
 
-func (s *Store) deadline(ctx context.Context) (context.Context, context.CancelFunc) {
-	if s.Timeout == 0 {
-		return ctx, func() {}
-	}
-	return context.WithTimeout(ctx, s.Timeout)
-}
+// errSilent says that the database did not answer a statement in time.
+var errSilent = errors.New("the database does not answer in time")
 
-func (s *Store) transact(ctx context.Context, db *sql.DB, options *sql.TxOptions, do func(*Tx) error) error {
+func (s *Store) transact(ctx context.Context, db *sql.DB, options *sql.TxOptions, do func(*Tx) error) (err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	within := &Tx{Context: ctx, Dialect: s.Dialect, prepared: s.prepared}
+	if s.Timeout > 0 {
+		within.watchdog = time.AfterFunc(s.Timeout, func() { cancel(errSilent) })
+		within.timeout = s.Timeout
+		defer within.watchdog.Stop()
+		defer func() {
+			if err != nil && context.Cause(ctx) == errSilent { //nolint:errorlint // it is never wrapped
+				err = errSilent
+			}
+		}()
+	}
 	tx, err := db.BeginTx(ctx, options)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = tx.Rollback() }()
-	within := &Tx{Context: ctx, SQL: tx, Dialect: s.Dialect, prepared: s.prepared}
+	within.SQL = tx
 	if err := s.Dialect.Begin(within); err != nil {
 		return err
 	}
 	if err := do(within); err != nil {
 		return err
 	}
+	within.alive()
 	return tx.Commit()
 }
 
