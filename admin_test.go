@@ -19,7 +19,7 @@ func TestTheAdminAPITakesItsExactPathsAndMethodsOnly(t *testing.T) {
 				r := httptest.NewRequestWithContext(context.Background(), method, path, strings.NewReader("x"))
 				err := route.Handler.ServeHTTP(httptest.NewRecorder(), r)
 				api, _ := err.(caddy.APIError) //nolint:errorlint // as Caddy reads it
-				changes := !slices.ContainsFunc([]string{"/status", "/tenants", "/export", "/probe/result", "/failures"}, func(end string) bool { return strings.HasSuffix(route.Pattern, end) })
+				changes := !slices.ContainsFunc([]string{"/status", "/tenants", "/export", "/probe/result", "/failures", "/history", "/month"}, func(end string) bool { return strings.HasSuffix(route.Pattern, end) })
 				switch right := map[bool]string{true: http.MethodPost, false: http.MethodGet}[changes]; {
 				case path != route.Pattern && api.HTTPStatus != http.StatusNotFound,
 					path == route.Pattern && method != right && api.HTTPStatus != http.StatusMethodNotAllowed,

@@ -32,6 +32,7 @@ type act struct {
 	Found                    *int     // matches of a look-up
 	Group                    int64    // of failures; 0: none
 	Retried                  *report.RetrySummary
+	Removed                  *int   // calls of the history, or that would be
 	All                      bool   // a hold of everything
 	Reason, For              string // of a hold; of a closed failure why
 	Unreadable               bool   // a release of what could not be read
@@ -72,6 +73,9 @@ func (a *act) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 		if err := enc.AddObject("calls", (*actRetried)(a.Retried)); err != nil {
 			return err
 		}
+	}
+	if a.Removed != nil {
+		enc.AddInt("removed", *a.Removed)
 	}
 	if a.All {
 		enc.AddBool("all", true)

@@ -146,12 +146,14 @@ func TestEveryRouteThatActsLeavesALineAndNoOther(t *testing.T) {
 		report.HoldPath: `{"tenant":"Cust1","reason":"r","for":"1h"}`, report.ReleasePath: `{"all":true,"unreadable":true}`,
 		report.ImportHistoryPath: `{"calls":[{"request_id":"r"}]}`, report.CloseFailurePath: `{"group":7,"reason":"repaired by hand"}`,
 		report.RetryPath: `{"all":true}`, report.RetryPlanPath: `{"all":true}`,
+		report.ForgetPath: `{"tenant":"Cust1"}`,
 		report.RemovePath: `{"app":"erp","tenant":"Cust1"}`, report.RevokePath: `{"tenant":"Cust1","user":"tove@uno.example"}`,
 	}
 	acts := map[string]string{
 		report.CheckPath: "check", report.FindPath: "find", report.ProbePath: "probe", report.ExportPath: "tenants_export", report.ImportPath: "tenants_import", report.RemovePath: "tenants_remove",
 		report.RevokePath: "revoke", report.HoldPath: "hold", report.ReleasePath: "release", report.CloseFailurePath: "failures_close", report.ImportHistoryPath: "history_import",
-		report.RetryPath: "retry",
+		report.RetryPath:  "retry",
+		report.ForgetPath: "history_forget",
 	}
 	for _, route := range api.Routes() {
 		before := logs.Len()

@@ -57,6 +57,9 @@ type Route struct {
 //	POST /erpsync/failures/close           {"group", "reason"}: take a group of them for settled
 //	POST /erpsync/retry/plan               {"group"} | {"tenant", "app", "connection", "since"} | {"all"}, "older_than", …: what a second try would do
 //	POST /erpsync/retry                    the same, "plan", "max_failures", "pause": make a second try; answers with a line of JSON for each event
+//	GET  /erpsync/history?tenant=          calls, the newest first; also connection=, app=, environment=, key=, everything=, outcome=, decision=, reason=, principal=, request_id=, since=, until=, keys=, before=, limit=
+//	GET  /erpsync/month?month=2026-11      what was called in a month, by tenant and connection; also tenant=, app=, environment=
+//	POST /erpsync/forget                   {"tenant", "environment", "app", "dry_run"}: remove all that the history keeps of a tenant
 //	POST /erpsync/revoke                   {"app"} | {"tenant"} | {"tenant", "user"}: end sessions, tickets, kept answers
 //
 // Where an app stands in several environments, "environment" says which is meant. Answers are JSON and hold no
@@ -147,6 +150,20 @@ func (a API) Routes() []Route {
 			return a.Sites.PlanRetry(ctx, q)
 		})},
 		{Method: http.MethodPost, Path: report.RetryPath, act: "retry", stream: a.retry},
+		{Method: http.MethodGet, Path: report.HistoryPath, serve: func(r *http.Request, _ *act) (any, error) {
+			return a.history(r)
+		}},
+		{Method: http.MethodGet, Path: report.MonthPath, serve: func(r *http.Request, _ *act) (any, error) {
+			query := r.URL.Query()
+			return a.Sites.Month(r.Context(), report.MonthRequest{Month: query.Get("month"), Environment: query.Get("environment"), App: query.Get("app"), Tenant: query.Get("tenant")}, time.Now())
+		}},
+		{Method: http.MethodPost, Path: report.ForgetPath, act: "history_forget", serve: ordered(func(ctx context.Context, q report.ForgetRequest, done *act) (report.Forgotten, error) {
+			done.App, done.Environment, done.Tenant, done.DryRun = q.App, q.Environment, q.Tenant, q.DryRun
+			forgotten, err := a.Sites.Forget(ctx, q)
+			calls := int(forgotten.Calls)
+			done.Removed, done.Nothing = &calls, err == nil && (!forgotten.Removed || forgotten.Nothing())
+			return forgotten, err
+		})},
 		{Method: http.MethodPost, Path: report.RevokePath, act: "revoke", serve: ordered(func(ctx context.Context, q report.Revocation, done *act) (report.Revoked, error) {
 			done.App, done.Tenant, done.User = said(q.App), said(q.Tenant), said(q.User)
 			revoked, err := a.Sites.Revoke(ctx, q)

@@ -28,6 +28,9 @@ const (
 	ImportHistoryPath = "/erpsync/history/import"
 	FailuresPath      = "/erpsync/failures"
 	CloseFailurePath  = "/erpsync/failures/close"
+	HistoryPath       = "/erpsync/history"
+	MonthPath         = "/erpsync/month"
+	ForgetPath        = "/erpsync/forget"
 )
 
 // Status is what a gateway knows of its apps' tenants, without asking anybody.

@@ -171,6 +171,15 @@ func TestEveryTableFits(t *testing.T) {
 		"details": func(out *bytes.Buffer) error { return printDetails(out, &status, now) },
 		"check":   func(out *bytes.Buffer) error { _, err := printChecks(out, checks[:1], false, false, 0); return err },
 		"checks":  func(out *bytes.Buffer) error { _, err := printChecks(out, checks, false, false, 0); return err },
+		"calls": func(out *bytes.Buffer) error {
+			connection, seconds := int32(2147483647), 1234.5
+			list := callList{out: out, now: now, calls: []report.HistoryCall{{RequestID: "ddbf1fe5-5983-48be-a5d0-f82ebdbd1ba0", App: long, Tenant: "Cust12345", Operation: "ForceResyncExternalNoBlankValues", Everything: true, Connection: &connection, Outcome: "contradictory", ErrorCode: long, Ended: &now, Seconds: &seconds}}}
+			return list.close()
+		},
+		"month": func(out *bytes.Buffer) error {
+			usage := report.Usage{Calls: 12345678, Keys: 123456789, Succeeded: 12345678, Failed: 123456, Refused: 123456, Timed: 1, Median: 301, Percentile95: 601, Longest: 901}
+			return printMonth(out, &report.Month{Month: "2026-11", Lines: []report.MonthLine{{Tenant: "Cust12345", App: long, Connection: 123456, Usage: usage, FailingKeys: 123456, FailingEverything: true}}}, false)
+		},
 		"import": func(out *bytes.Buffer) error {
 			return printImport(out, report.Import{Lines: []report.ImportLine{{Line: 1, Tenant: long, Problem: long}}}, false, false)
 		},

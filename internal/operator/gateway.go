@@ -34,6 +34,7 @@ func init() {
 	command.Add(failuresCommand)
 	command.Add(retryCommand)
 	command.Add(historyCommand)
+	command.Add(reportCommand)
 }
 
 // maxAnswer bounds what a gateway may answer: ten thousand tenants fit.

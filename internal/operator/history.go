@@ -16,8 +16,10 @@ import (
 	"github.com/caddy-erpsync/caddy-erpsync/internal/command"
 )
 
-const historyHelp = `Looks after the history that a running gateway keeps with history among its global options.
+const historyHelp = `Reads and looks after the history that a running gateway keeps with history among its global options.
 
+  caddy erpsync history list --tenant Cust12345 --since 24h
+  caddy erpsync history show ddbf1fe5-5983-48be-a5d0-f82ebdbd1ba0
   caddy erpsync history import /var/log/erpsync`
 
 const historyImportHelp = `Fills gaps of a running gateway's history from audit files: rows that were lost, or calls of the time
@@ -34,10 +36,10 @@ Calls whose end no file tells are kept without one, and become unknown.`
 
 func historyCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "history", Short: "Look after the history of calls", Long: historyHelp, Args: cobra.NoArgs, SilenceUsage: true,
+		Use: "history", Short: "Read the history of calls, and fill its gaps", Long: historyHelp, Args: cobra.NoArgs, SilenceUsage: true,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(importHistoryCommand())
+	cmd.AddCommand(listCallsCommand(), showCallCommand(), importHistoryCommand())
 	return cmd
 }
 

@@ -54,6 +54,16 @@ func TestNothingThatOthersWroteSteersATerminal(t *testing.T) {
 			)
 		},
 		func() error {
+			list := callList{out: &out, now: now, wide: true, calls: []report.HistoryCall{{RequestID: evil, App: evil, Tenant: evil, Operation: evil, Reason: evil, ErrorCode: evil, Principal: evil, Ended: &now}}}
+			return list.close()
+		},
+		func() error {
+			return printCall(&out, &report.HistoryCall{RequestID: evil, App: evil, Tenant: evil, Operation: evil, Reason: evil, Cause: evil, ErrorCode: evil, Principal: evil, Scheme: evil, UserExplanation: evil, TechExplanation: evil, ActorType: evil, ExternalKeys: []string{evil}})
+		},
+		func() error {
+			return printMonth(&out, &report.Month{Month: evil, Partial: true, ToDate: true, Lines: []report.MonthLine{{Tenant: evil, Name: evil, App: evil, Environment: evil}}}, true)
+		},
+		func() error {
 			return printImport(&out, report.Import{Lines: []report.ImportLine{{Tenant: evil, Problem: evil}}}, false, false)
 		},
 	} {
