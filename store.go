@@ -79,6 +79,7 @@ func openRedis(config redisstore.Config) *pooledState {
 	store := redisstore.New(config)
 	state.SharedState, state.close = gateway.NewSharedState(store.Sessions, store.Leases, store.Values, false), store.Close
 	state.KeepRoster(store.Gateways)
+	state.ShareHealth(store.Board)
 	state.WatchStore(store.Watch)
 	return state
 }

@@ -35,19 +35,7 @@ func (g *Gateway) maintain(ctx context.Context) {
 
 // forgetUngranted drops what is known of tenants that no gateway in force grants any more, or that are suspended.
 func (g *Gateway) forgetUngranted() {
-	inForce := g.state.inForce()
-	g.state.health.Forget(func(app, tenant string) bool {
-		for _, other := range inForce {
-			a := other.apps[app]
-			if a == nil {
-				continue
-			}
-			if grant, granted := a.Registry.Tenant(superoffice.Tenant(tenant)); granted && !grant.Suspended {
-				return false
-			}
-		}
-		return true
-	})
+	g.state.health.Forget(func(app, tenant string) bool { return !g.state.granted(app, tenant) })
 }
 
 // reseal seals kept tokens anew under the first of the keys, so that the others can be removed.

@@ -81,6 +81,7 @@ func inRedis(t *testing.T, address string) gatewaytest.Option {
 		t.Cleanup(func() { _ = store.Close() })
 		shared = gateway.NewSharedState(store.Sessions, store.Leases, store.Values, false)
 		shared.KeepRoster(store.Gateways)
+		shared.ShareHealth(store.Board)
 		*state = shared
 	}
 }

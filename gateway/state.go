@@ -38,6 +38,7 @@ type SharedState struct {
 	running     guard.Running
 	background  background
 	health      outcome.Ledger
+	shared      sharedHealth
 	epochs      sync.Map // of epochOf to string: as the store answered last
 
 	// current is the gateway that was started last, whose metrics are in force.
@@ -102,6 +103,7 @@ func (s *SharedState) attach(g *Gateway) {
 		ctx, s.unwatch = context.WithCancel(g.platform.Background())
 		s.roster.SetNode(g.platform.Node)
 		go s.roster.Follow(ctx)
+		go s.followHealth(ctx)
 		if s.watch != nil {
 			go s.watch(ctx)
 		}
@@ -132,7 +134,7 @@ func (s *SharedState) HealthTenants(app string) []string { return s.health.Tenan
 
 // ForgetHealth drops what is known of an app in a tenant.
 func (s *SharedState) ForgetHealth(app string, tenant superoffice.Tenant) {
-	s.health.Forget(func(a, t string) bool { return a == app && t == string(tenant) })
+	s.health.Drop(outcome.Member{App: app, Tenant: string(tenant)})
 }
 
 // Health returns what is known of an app in a tenant.

@@ -21,7 +21,7 @@ const (
 	ConsentRequired Consent = "consent_required"
 )
 
-// TenantHealth is what is known of an app in one tenant since the process began.
+// TenantHealth is what is known of an app in one tenant: since the process began, or by any gateway of the store.
 type TenantHealth struct {
 	Consent Consent
 	// ConsentSince is when the consent came to be what it is, ConsentAsked when SuperOffice last said so.
@@ -53,12 +53,19 @@ type Call struct {
 type Ledger struct {
 	mu      sync.Mutex
 	entries map[member]*standing
+	shared  bool
+	dropped map[Member]struct{} // which the other gateways are to be told
 }
 
 // standing is an entry of the ledger.
 type standing struct {
 	TenantHealth
 	unended []unended // oldest first
+
+	// changes counts what was changed here; exported is up to which the other gateways know.
+	changes, exported uint64
+	told              map[string]bool // request ids of calls whose end is not known, as the others were told last
+	covers            []cover         // oldest first
 }
 
 // member is an app in a tenant.
@@ -89,8 +96,9 @@ func (l *Ledger) Ended(r *Record) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := l.entry(r.App, r.Tenant)
+	s.changes++
 	s.Last = call
-	s.account(r, call)
+	s.account(r, call, l.shared)
 	switch {
 	case r.Outcome.Class.Succeeded():
 		s.Succeeded = call.At
@@ -105,6 +113,7 @@ func (l *Ledger) SetConsent(app, tenant string, consent Consent, message string)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := l.entry(app, tenant)
+	s.changes++
 	before = s.Consent
 	if before != consent {
 		s.ConsentSince = now
@@ -131,7 +140,8 @@ func (l *Ledger) Forgive(app, tenant string, then time.Time) bool {
 	if s == nil || s.Consent != ConsentRequired || !s.ConsentAsked.Before(then) {
 		return false
 	}
-	s.Consent, s.ConsentSince, s.Message = ConsentUnknown, then, ""
+	s.changes++
+	s.Consent, s.ConsentSince, s.ConsentAsked, s.Message = ConsentUnknown, then, then, ""
 	if s.Failed.Reason == string(ConsentRequired) {
 		s.Failed = Call{}
 	}

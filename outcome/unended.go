@@ -2,6 +2,7 @@ package outcome
 
 import (
 	"slices"
+	"time"
 
 	"github.com/caddy-erpsync/caddy-erpsync/superoffice"
 )
@@ -17,24 +18,43 @@ type unended struct {
 	keysSum   string
 }
 
+// cover is a call that succeeded, as far as it says what it covers.
+type cover struct {
+	operation superoffice.Operation
+	arguments superoffice.Arguments
+	keysSum   string
+	started   time.Time
+}
+
 // account adds a call whose end is not known to those that somebody has to look after, and takes out
-// those that a call which succeeded covers.
-func (s *standing) account(r *Record, call Call) {
+// those that a call which succeeded covers. remember has the latter be kept for those that other gateways tell of.
+func (s *standing) account(r *Record, call Call, remember bool) {
+	arguments := r.Arguments
+	if len(arguments.Keys)+len(arguments.ExternalKeys) > maxAuditKeys { // the same keys or everything covers them still
+		arguments.Keys, arguments.ExternalKeys = nil, nil
+	}
 	switch {
 	case !r.Operation.Resyncs() || r.Sends == 0:
 		return
 	case r.Outcome.Class == Unknown, r.Outcome.Class == "":
-		u := unended{call: call, operation: r.Operation, arguments: r.Arguments, keysSum: r.KeysSum}
-		if len(r.Arguments.Keys)+len(r.Arguments.ExternalKeys) > maxAuditKeys { // the same keys or everything covers them still
-			u.arguments.Keys, u.arguments.ExternalKeys = nil, nil
-		}
 		if len(s.unended) == maxUnended {
 			s.unended = s.unended[1:]
 		}
-		s.unended = append(s.unended, u)
+		s.unended = append(s.unended, unended{call: call, operation: r.Operation, arguments: arguments, keysSum: r.KeysSum})
 	case r.Outcome.Class.Succeeded():
-		s.unended = slices.DeleteFunc(s.unended, func(u unended) bool { return !r.Started.Before(u.call.At) && u.coveredBy(r) })
+		by := cover{r.Operation, r.Arguments, r.KeysSum, r.Started}
+		s.unended = slices.DeleteFunc(s.unended, func(u unended) bool { return u.coveredBy(by) })
+		if remember {
+			by.arguments = arguments
+			s.covers = slices.DeleteFunc(s.covers, func(old cover) bool { return call.At.Sub(old.started) > coverFor })
+			s.covers = append(s.covers[max(0, len(s.covers)-maxCovers+1):], by)
+		}
 	}
+	s.newest()
+}
+
+// newest has the newest of the calls whose end is not known shown, and how many there are.
+func (s *standing) newest() {
 	s.Unknown, s.Unknowns = Call{}, len(s.unended)
 	if s.Unknowns > 0 {
 		s.Unknown = s.unended[s.Unknowns-1].call
@@ -42,7 +62,7 @@ func (s *standing) account(r *Record, call Call) {
 }
 
 // coveredBy reports whether a call that succeeded has done all that this one was to do.
-func (u unended) coveredBy(r *Record) bool {
+func (u unended) coveredBy(by cover) bool {
 	// A batch task does what the plain call does.
 	plain := func(op superoffice.Operation) superoffice.Operation {
 		if op == superoffice.ForceResyncBatchTask {
@@ -50,11 +70,13 @@ func (u unended) coveredBy(r *Record) bool {
 		}
 		return op
 	}
-	a, b := &u.arguments, &r.Arguments
+	a, b := &u.arguments, &by.arguments
 	switch {
-	case plain(u.operation) != plain(r.Operation), a.Connection != b.Connection, a.ActorType != b.ActorType:
+	case by.started.Before(u.call.At):
 		return false
-	case b.Everything, u.keysSum == r.KeysSum:
+	case plain(u.operation) != plain(by.operation), a.Connection != b.Connection, a.ActorType != b.ActorType:
+		return false
+	case b.Everything, u.keysSum == by.keysSum:
 		return true
 	case a.Everything, len(a.Keys)+len(a.ExternalKeys) == 0:
 		return false

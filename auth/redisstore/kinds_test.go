@@ -136,6 +136,7 @@ func TestEveryKindOfStoreKeepsWhatStoresPromise(t *testing.T) {
 			leasesKeepTheirPromise(t, of(t).Leases)
 			valuesKeepTheirPromise(t, of(t).Values)
 			gatewaysKeepTheirPromise(t, of(t).Gateways)
+			boardKeepsItsPromise(t, of(t).Board)
 			var found Inspection
 			s.inspected = func(i Inspection) { found = i }
 			if s.look(t.Context()); found.Err != nil || found.Policy == "" {
@@ -320,6 +321,7 @@ func TestTheUserOfTheDocsMayDoNoMoreThanIsDone(t *testing.T) {
 	leasesKeepTheirPromise(t, s.Leases)
 	valuesKeepTheirPromise(t, s.Values)
 	gatewaysKeepTheirPromise(t, s.Gateways)
+	boardKeepsItsPromise(t, s.Board)
 	s.look(t.Context())
 	stats := admin.Info(t.Context(), "commandstats").Val()
 	for _, right := range rights(t) {

@@ -74,6 +74,7 @@ type Store struct {
 	Values   Values
 	Leases   Leases
 	Gateways Gateways
+	Board    Board
 
 	*conn
 }
@@ -121,7 +122,7 @@ func New(c Config) *Store {
 	if c.Inspected == nil {
 		shared.inspected = func(Inspection) {}
 	}
-	return &Store{Sessions{shared}, Values{shared}, Leases{shared}, Gateways{shared}, shared}
+	return &Store{Sessions{shared}, Values{shared}, Leases{shared}, Gateways{shared}, Board{shared}, shared}
 }
 
 // Close ends the connections.

@@ -3,6 +3,7 @@ package report
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -75,6 +76,14 @@ func (s *Sites) gateways(ctx context.Context) (all []GatewayStatus, unknown stri
 		}
 	}
 	return all, unknown
+}
+
+// exchange has the gateways of every store tell each other how tenants are, so that the answer is of now.
+func (s *Sites) exchange(ctx context.Context) (err error) {
+	for _, site := range s.stores() {
+		err = errors.Join(err, site.State().ExchangeHealth(ctx))
+	}
+	return err
 }
 
 // unheardText names those that could not be heard. That none was known is not said to mean that there is none.

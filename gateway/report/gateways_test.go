@@ -14,6 +14,7 @@ import (
 	"github.com/caddy-erpsync/caddy-erpsync/internal/build"
 	"github.com/caddy-erpsync/caddy-erpsync/internal/gatewaytest"
 	"github.com/caddy-erpsync/caddy-erpsync/internal/redistest"
+	"github.com/caddy-erpsync/caddy-erpsync/sandbox"
 )
 
 func openStore(t *testing.T, address string) *redisstore.Store {
@@ -30,6 +31,7 @@ func inRedis(t *testing.T, address string) gatewaytest.Option {
 		store := openStore(t, address)
 		*state = gateway.NewSharedState(store.Sessions, store.Leases, store.Values, false)
 		(*state).KeepRoster(store.Gateways)
+		(*state).ShareHealth(store.Board)
 	}
 }
 
@@ -78,6 +80,26 @@ func TestStatusNamesEveryGatewayOfTheStore(t *testing.T) {
 	status, err := one.sites.Status(t.Context(), "node", "")
 	if err != nil || !slices.Equal(nodes(status.Gateways), []string{"one"}) || !strings.HasPrefix(status.GatewaysUnknown, "not heard: two (") || !strings.Contains(status.GatewaysUnknown, "the store gives no answer") {
 		t.Errorf("without the store: %+v %q %v", status.Gateways, status.GatewaysUnknown, err)
+	}
+}
+
+func TestStatusSaysOfATenantWhatAnyGatewayKnows(t *testing.T) {
+	t.Parallel()
+	one, two, _, server := pair(t)
+	one.SO.Answer(func(string, int) *sandbox.Answer {
+		return &sandbox.Answer{Body: `{"IsOk":false,"Status":"Error","ErrorCode":"E1"}`}
+	})
+	if got := one.Resync(one.Service()); got.Status != 200 {
+		t.Fatal(got)
+	}
+	one.status("Cust12345") // tells it
+	if got := two.status("Cust12345"); got.Failed == nil || got.Failed.ErrorCode != "E1" || got.Attention != "error" {
+		t.Errorf("%+v", got)
+	}
+	server.Kill()
+	status, err := two.sites.Status(t.Context(), "node", "Cust12345")
+	if err != nil || status.GatewaysUnknown == "" || two.status("Cust12345").Failed == nil {
+		t.Errorf("without the store: %q %v", status.GatewaysUnknown, err)
 	}
 }
 

@@ -31,6 +31,9 @@ func (s *Sites) Status(ctx context.Context, node, wanted string) (Status, error)
 	defer cancel()
 	status := Status{Node: node, Troubles: s.troubles(), Apps: []AppStatus{}}
 	status.Gateways, status.GatewaysUnknown = s.gateways(ctx)
+	if err := s.exchange(ctx); err != nil && status.GatewaysUnknown == "" {
+		status.GatewaysUnknown = "what other gateways know of tenants may be missing: " + err.Error()
+	}
 	status.Troubles = append(status.Troubles, gatewayTroubles(status.Gateways)...)
 	for _, app := range s.apps() {
 		line := app.statusOf(ctx, only)
