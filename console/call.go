@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/caddy-erpsync/caddy-erpsync/gateway/report"
@@ -131,7 +132,6 @@ func storyOf(row *history.Row, customer string) (steps []step) {
 	}
 	if !row.Sent.IsZero() && row.OutcomeCause != history.NoEnd {
 		answered.Text = "After " + lasted(row.Ended.Sub(row.Sent)) + ": " + lowerFirst(v.Long)
-		answered.Text = upperFirst(answered.Text)
 	}
 	if row.ErrorCode != "" {
 		answered.Detail = "Error code of the ERP connection: " + row.ErrorCode
@@ -140,10 +140,10 @@ func storyOf(row *history.Row, customer string) (steps []step) {
 }
 
 func lowerFirst(s string) string {
-	if len(s) > 1 && s[1] >= 'a' && s[1] <= 'z' || len(s) > 1 && s[1] == ' ' {
-		return string(s[0]|0x20) + s[1:]
+	if strings.HasPrefix(s, "SuperOffice") || s == "" {
+		return s
 	}
-	return s
+	return strings.ToLower(s[:1]) + s[1:]
 }
 
 func factsOf(row *history.Row) (facts []fact) {
@@ -257,7 +257,7 @@ func (r *request) commandsOf(row *history.Row, body *callBody) {
 
 func failureCommands(f report.Failure) []command {
 	connection := max(f.Connection, 0)
-	return []command{holdCommand(f.App, f.Tenant, &connection), closeCommand(f.Group)}
+	return []command{retryCommand(f.Group), holdCommand(f.App, f.Tenant, &connection), closeCommand(f.Group)}
 }
 
 func lastOf(path string) string {

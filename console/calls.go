@@ -170,10 +170,13 @@ func callTable(r *request, id, caption, empty string, rows []history.Row, known 
 	return t
 }
 
-// shortPrincipal shortens the hash that stands for a person.
+// shortPrincipal shortens what would fill a column: the hash that stands for a person, and the issuer before a service.
 func shortPrincipal(principal string) string {
 	if rest, ok := strings.CutPrefix(principal, "hmac:"); ok {
 		return "person " + clip(rest, 8)
+	}
+	if i := strings.LastIndexByte(principal, '#'); i >= 0 && i+1 < len(principal) { // a service of an issuer
+		return principal[i+1:]
 	}
 	return principal
 }

@@ -50,6 +50,10 @@ func releaseCommand(h report.HoldStatus) string {
 	return "caddy erpsync release" + target(h.App, h.Tenant, h.Connection)
 }
 
+func retryCommand(group int64) command {
+	return command{"See what repeating it would do, once the cause is gone; --yes carries it out", fmt.Sprintf("caddy erpsync retry %d", group)}
+}
+
 func closeCommand(group int64) command {
 	return command{"Take it for settled, if somebody has looked", fmt.Sprintf("caddy erpsync failures close %d --reason 'looked in SuperOffice'", group)}
 }

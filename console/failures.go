@@ -15,6 +15,7 @@ type failuresBody struct {
 
 // failureTable is a table of what fails.
 func failureTable(r *request, id string, all []report.Failure, known names, withTenant bool) *table[report.Failure] {
+	several := len(distinct(all, func(f report.Failure) string { return f.Environment })) > 1
 	t := &table[report.Failure]{ID: id, Caption: "Records that still fail", Rows: all, Empty: "Nothing fails: each record's last call went through."}
 	t.Columns = append(t.Columns, column[report.Failure]{Key: "why", Title: "Why", Of: func(f report.Failure) cell {
 		v := verdictOf(f.Outcome, f.Reason)
@@ -40,7 +41,13 @@ func failureTable(r *request, id string, all []report.Failure, known names, with
 		column[report.Failure]{Key: "tries", Title: "Tries", Number: true, Of: func(f report.Failure) cell { return number(f.Tries) }},
 		column[report.Failure]{Key: "first", Title: "Since", Of: func(f report.Failure) cell { return at(f.First) }},
 		column[report.Failure]{Key: "last", Title: "Last try", Of: func(f report.Failure) cell { return at(f.Last) }},
-		column[report.Failure]{Key: "app", Title: "App", Of: func(f report.Failure) cell { return cell{Text: f.App, Sub: f.Environment} }},
+		column[report.Failure]{Key: "app", Title: "App", Of: func(f report.Failure) cell {
+			c := cell{Text: f.App}
+			if several {
+				c.Sub = f.Environment
+			}
+			return c
+		}},
 		column[report.Failure]{Key: "group", Title: "Group", Number: true, Of: func(f report.Failure) cell { return cell{Text: strconv.FormatInt(f.Group, 10)} }},
 	)
 	return t

@@ -49,7 +49,7 @@ var states = []struct {
 	tone         Tone
 }{
 	stateFailing: {"failing", "Failing", Bad}, stateConsent: {"consent", "Approval needed", Bad}, stateUnclear: {"unclear", "Unclear", Unclear},
-	stateHeld: {"held", "On hold", Waiting}, stateTrouble: {"trouble", "Last call failed", Bad}, stateSuspended: {"suspended", "Suspended", Quiet},
+	stateHeld: {"held", "On hold", Waiting}, stateTrouble: {"trouble", "Last call failed", Warn}, stateSuspended: {"suspended", "Suspended", Quiet},
 	stateWorking: {"working", "Working", Good}, stateUnused: {"unused", "No calls yet", Quiet},
 }
 
@@ -87,8 +87,17 @@ func places(status *report.Status, failures []report.Failure, usage []Usage) (al
 		failing[k] = append(failing[k], f)
 		note(k)
 	}
+	named := make(names)
 	for _, app := range status.Apps {
 		for _, t := range app.Tenants {
+			if t.Name != "" {
+				named[t.Tenant] = t.Name
+			}
+		}
+	}
+	for _, app := range status.Apps {
+		for _, t := range app.Tenants {
+			t.Name = named[t.Tenant] // which one app may know and another not
 			known := connections[tenantKey{app.Environment, app.App, t.Tenant}]
 			slices.Sort(known)
 			if len(known) == 0 {
@@ -145,6 +154,8 @@ func (p *place) judge(t report.TenantStatus, failures []report.Failure) {
 		if p.Unclear && !slices.ContainsFunc(failures, func(f report.Failure) bool { return verdictOf(f.Outcome, f.Reason).Tone == Bad }) {
 			p.State = stateUnclear
 		}
+	case p.Recent.Succeeded == 0 && p.Recent.Failed+p.Recent.Unclear > 0:
+		p.State, p.Verdict.Short = stateTrouble, "Nothing went through in 30 days"
 	case t.Attention == report.AttentionUnknown && p.onlyKnown():
 		p.State, p.Verdict.Short = stateUnclear, verdicts[outcome.Unknown].Short
 	case t.Attention != "" && p.onlyKnown():
@@ -241,6 +252,7 @@ func placeTable(r *request, all []place) *table[place] {
 	for _, s := range states {
 		options = append(options, option{s.value, s.label})
 	}
+	several := len(distinct(all, func(p place) string { return p.Environment })) > 1
 	t := &table[place]{
 		Caption: "Customers and their ERP connections", Rows: all, Sort: "state",
 		Empty: "No customer is set up yet, or none that you may see.",
@@ -280,7 +292,13 @@ func placeTable(r *request, all []place) *table[place] {
 			{Key: "now", Title: "Running", Number: true, Of: func(p place) cell { return number(p.InFlight) }},
 			{Key: "calls", Title: "Calls, 30 days", Number: true, Of: func(p place) cell { return number(p.Recent.All()) }},
 			{Key: "success", Title: "Last success", Of: func(p place) cell { return atPointer(p.Succeeded) }},
-			{Key: "app", Title: "App", Of: func(p place) cell { return cell{Text: p.App, Sub: p.Environment} }},
+			{Key: "app", Title: "App", Of: func(p place) cell {
+				c := cell{Text: p.App}
+				if several {
+					c.Sub = p.Environment
+				}
+				return c
+			}},
 		},
 	}
 	return t

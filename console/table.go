@@ -78,6 +78,8 @@ type table[T any] struct {
 	Note string
 	// Selects narrow it down, each by one parameter.
 	Selects []choice[T]
+	// PerPage is how many rows a page has; 0: perPage.
+	PerPage int
 	// Older leads to rows before these; "": there are none.
 	Older string
 }
@@ -238,10 +240,11 @@ func (t *table[T]) with(path string, query url.Values, pairs ...string) string {
 
 func (t *table[T]) view(path string, query url.Values) tableView {
 	rows := t.selected(query)
-	pages := max((len(rows)+perPage-1)/perPage, 1)
+	size := cmp.Or(t.PerPage, perPage)
+	pages := max((len(rows)+size-1)/size, 1)
 	page, _ := strconv.Atoi(t.get(query, "page"))
 	page = min(max(page, 1), pages)
-	from, to := (page-1)*perPage, min(page*perPage, len(rows))
+	from, to := (page-1)*size, min(page*size, len(rows))
 	v := tableView{
 		ID: t.ID, Caption: t.Caption, Note: t.Note, Empty: t.Empty, Total: len(t.Rows), Matching: len(rows), From: min(from+1, to), To: to,
 		FilterName: t.param("q"), Filter: clip(t.get(query, "q"), maxFilter), Action: path, Older: t.Older,

@@ -264,6 +264,7 @@ func (r *request) tenantCalls(body *tenantBody, path string) (*table[history.Row
 		t.Older = r.link("/calls?tenant=%s", url.QueryEscape(body.Slug))
 		t.Note = "These are the newest " + thousands(len(rows)) + "."
 	}
+	t.PerPage = 10
 	body.Calls = t.view(path, r.URL.Query())
 	for i := range rows {
 		if connection := rows[i].Connection; connection > 0 && !slices.Contains(body.connections, connection) && len(body.connections) < maxOffered {

@@ -148,6 +148,13 @@ func refusalWords(reason string) string {
 // verdictOf returns what came of a call.
 func verdictOf(outcomeClass, reason string) verdict {
 	if v, ok := verdicts[outcome.Class(outcomeClass)]; ok {
+		if why := refusals[auth.Reason(reason)]; why != "" && v.Tone == Bad { // the gateway knows more than the answer says
+			v.Short, v.Long = "Failed: "+why, "It failed: "+why+"."
+			if outcome.Class(outcomeClass) == outcome.Unreachable {
+				v.Short, v.Long = "Not sent: "+why, "It was not sent: "+why+"."
+			}
+			v.Next = forOperators(auth.Reason(reason), v.Next)
+		}
 		return v
 	}
 	if reason == "" {
@@ -159,11 +166,16 @@ func verdictOf(outcomeClass, reason string) verdict {
 	case auth.OnHold, auth.TenantSuspended, auth.CallRunning, auth.CoolingDown, auth.RateLimited, auth.TooManyInFlight:
 		v.Tone = Waiting
 	}
-	v.Next = "Nothing ran."
-	if remedy := auth.Reason(reason).Remedy(); remedy != "" && remedy != "nothing" {
-		v.Next = "Nothing ran. For the operators: " + plain(remedy) + "."
-	}
+	v.Next = strings.TrimSpace("Nothing ran. " + forOperators(auth.Reason(reason), ""))
 	return v
+}
+
+// forOperators returns what the operators do about a refusal, or what else there is to say.
+func forOperators(reason auth.Reason, otherwise string) string {
+	if remedy := reason.Remedy(); remedy != "" && remedy != "nothing" {
+		return "For the operators: " + plain(remedy) + "."
+	}
+	return otherwise
 }
 
 // plain takes the marks of code off a remedy.
