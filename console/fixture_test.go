@@ -124,7 +124,8 @@ func newWorld() *world {
 	}
 	w := &world{
 		statuses: report.Status{
-			Node: "node-1",
+			Node:     "node-1",
+			Gateways: []report.GatewayStatus{{Node: "node-1", Version: "v1.2.3", Started: ago(time.Hour), Seen: now, Alive: true, This: true}, {Node: "node-2", Version: "v1.2.2", Started: ago(time.Hour), Seen: ago(time.Minute), SilentSeconds: 60}},
 			Apps: []report.AppStatus{{
 				Environment: "online", App: "erp", CallAs: "system",
 				Tenants: []report.TenantStatus{

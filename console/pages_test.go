@@ -111,7 +111,7 @@ func TestAMonthIsReportedByCustomer(t *testing.T) {
 func TestTheConfigurationIsShownWithoutSecrets(t *testing.T) {
 	t.Parallel()
 	_, page := newConsole(t, newWorld()).see("", "/configuration")
-	newConsole(t, newWorld()).want(page, "client_secret", "kept secret", person, "node-1")
+	newConsole(t, newWorld()).want(page, "client_secret", "kept secret", person, "node-1", "node-2", "Silent", "v1.2.2")
 }
 
 // hostile is what somebody outside may have a name, an error code, a key or a person be.

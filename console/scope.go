@@ -42,7 +42,7 @@ func (s *scope) status(ctx context.Context) (report.Status, error) {
 	if err != nil || !s.limited() && !s.hidden {
 		return all, err
 	}
-	seen := report.Status{Node: all.Node, Apps: make([]report.AppStatus, 0, len(all.Apps)), Holds: s.holds(all.Holds)}
+	seen := report.Status{Node: all.Node, Gateways: all.Gateways, GatewaysUnknown: all.GatewaysUnknown, Apps: make([]report.AppStatus, 0, len(all.Apps)), Holds: s.holds(all.Holds)}
 	for _, trouble := range all.Troubles {
 		if s.limited() { // its cause may name what is others'
 			trouble.Cause = ""

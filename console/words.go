@@ -117,6 +117,7 @@ var refusals = map[auth.Reason]string{
 	auth.AnswerNotKept:         "it had run before, and its answer is no longer kept",
 	auth.TooManyInFlight:       "too many calls were running",
 	auth.RateLimited:           "too many calls came in a second",
+	auth.CallNotFound:          "the caller asked for a call that is not known",
 	auth.CoolingDown:           "everything was synchronised a short time before",
 	auth.StoreUnavailable:      "the gateway's store gave no answer",
 	auth.AuditUnavailable:      "the gateway could not write its audit log",
