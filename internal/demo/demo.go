@@ -118,7 +118,7 @@ func loadGateway(dir, environment string) (site, console string, err error) {
 	}
 	log default {
 		level ERROR
-		exclude http.handlers.erpsync.audit
+		exclude http.handlers.erpsync
 	}
 	log audit {
 		include http.handlers.erpsync.audit
