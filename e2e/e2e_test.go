@@ -101,6 +101,12 @@ type site struct {
 // Further arguments are replaced in it, in pairs.
 func serveExample(t *testing.T, binary, pages string, changes ...string) *site {
 	t.Helper()
+	return serve(t, binary, example(t, pages, changes...))
+}
+
+// example returns Caddyfile.example with the pages of a test, and changed.
+func example(t *testing.T, pages string, changes ...string) string {
+	t.Helper()
 	raw, err := os.ReadFile("../Caddyfile.example")
 	if err != nil {
 		t.Fatal(err)
@@ -108,16 +114,22 @@ func serveExample(t *testing.T, binary, pages string, changes ...string) *site {
 	// The pages of the test stand beside the gateway; nothing else is changed.
 	config := strings.Replace(string(raw), "\terror 404\n", pages+"\n\terror 404\n", 1)
 	config = strings.Replace(config, "\t\tapp portal {", "\t\tsuperoffice soticket {\n\t\t\tapp portal\n\t\t}\n\t\tapp portal {", 1)
-	return serve(t, binary, strings.NewReplacer(changes...).Replace(config))
+	return strings.NewReplacer(changes...).Replace(config)
 }
 
 // serve serves a Caddyfile by the real binary before a sandbox, with the variables of the examples set, and further ones.
 func serve(t *testing.T, binary, config string, further ...string) *site {
 	t.Helper()
+	return serveBefore(t, binary, config, nil, further...)
+}
+
+// serveBefore is serve before a sandbox with options.
+func serveBefore(t *testing.T, binary, config string, options []sandbox.Option, further ...string) *site {
+	t.Helper()
 	var so *sandbox.Sandbox
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { so.ServeHTTP(w, r) }))
 	t.Cleanup(server.Close)
-	so, err := sandbox.New(server.URL, sandboxtest.Keys())
+	so, err := sandbox.New(server.URL, append(options, sandboxtest.Keys())...)
 	if err != nil {
 		t.Fatal(err)
 	}

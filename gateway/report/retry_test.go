@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -561,6 +562,38 @@ func TestASecondTryEndsWithItsContextAfterTheCallUnderWay(t *testing.T) {
 	summary, err := d.sites.Retry(ctx, request, report.By{Name: "tove"}, func(report.RetryEvent) error { return nil })
 	if err != nil || summary.Succeeded != 1 || summary.Sent != 1 || summary.Stopped != "interrupted" {
 		t.Errorf("%+v, %v", summary, err)
+	}
+}
+
+func TestASecondTryEndsWhereTheProcessStops(t *testing.T) {
+	t.Parallel()
+	var stops atomic.Bool
+	d := newTrial(t, gatewaytest.On(func(p *gateway.Platform) { p.Draining = stops.Load }))
+	d.failTwice()
+	d.heal()
+	summary, events := d.retry(everything, "tove", func(e report.RetryEvent) error {
+		stops.Store(e.Call != nil)
+		return nil
+	})
+	if summary.Succeeded != 1 || summary.NotMade != 5 || summary.Stopped != "the gateway is stopping" {
+		t.Errorf("%+v %v", summary, events)
+	}
+}
+
+func TestASecondTryGoesOnWithTheConfigurationThatReplacesItsOwn(t *testing.T) {
+	t.Parallel()
+	d := newTrial(t)
+	want := d.failTwice()
+	d.heal()
+	next := d.beside(t)
+	summary, events := d.retry(everything, "tove", func(e report.RetryEvent) error {
+		if e.Plan != nil {
+			d.sites.Add(&report.Site{Gateway: next.Gateway, Origin: func() string { return "" }})
+		}
+		return nil
+	})
+	if sent := d.sends(); summary.Succeeded != 6 || !maps.Equal(sent, want) || d.Logs.FilterMessage("erpsync call").Len() != 6 || next.Logs.FilterMessage("erpsync call").Len() != 6 {
+		t.Errorf("%+v %v", summary, events)
 	}
 }
 

@@ -74,6 +74,8 @@ type Act struct {
 	Unreadable bool `json:"unreadable"`
 	// Connection is a hold's; nil: none.
 	Connection *int32 `json:"connection"`
+	// Calls are a second try's; nil: there was none.
+	Calls *Retried `json:"calls"`
 	// Tenants are those whose system tokens were imported or exported, the first of them by name.
 	Tenants struct {
 		Count int      `json:"count"`
@@ -97,11 +99,16 @@ func (a *Act) held() string {
 	switch {
 	case a.Unreadable:
 		parts = append(parts, "unreadable holds")
+	case a.All && a.Act == "retry":
+		parts = append(parts, "all that fails")
 	case a.All:
 		parts = append(parts, "everything")
 	}
 	if a.Connection != nil {
 		parts = append(parts, "connection "+strconv.Itoa(int(*a.Connection)))
+	}
+	if a.Calls != nil {
+		parts = append(parts, a.Calls.String())
 	}
 	if a.For != "" {
 		parts = append(parts, "for "+a.For)
