@@ -198,7 +198,7 @@ func TestAClientThatLeavesEndsASecondTryAfterTheCallUnderWay(t *testing.T) {
 	}
 }
 
-// A server's deadline for reading a request would end it otherwise: Caddy's admin endpoint has ten seconds.
+// A server's deadline for reading a request would end it if its body was not read to the end: Caddy's admin endpoint has ten seconds.
 func TestASecondTryLastsLongerThanARequestMayTakeToBeRead(t *testing.T) {
 	t.Parallel()
 	f, api := failing(t)

@@ -36,8 +36,6 @@ func (l *lines) emit(line any) error {
 	if !l.begun {
 		l.begun = true
 		l.w.Header().Set("Content-Type", "application/x-ndjson")
-		// A server's deadline for reading the request ends the request's context otherwise.
-		_ = l.controller.SetReadDeadline(time.Time{})
 	}
 	_ = l.controller.SetWriteDeadline(time.Now().Add(lineTimeout))
 	if err := l.encoder.Encode(line); err != nil {

@@ -470,7 +470,7 @@ func TestAHoldLeavesACallOutAndItsReleaseTakesItIn(t *testing.T) {
 		}
 		return nil
 	})
-	if summary.Succeeded != 4 || summary.NotMade != 2 || summary.Sent != 4 || summary.Whole() || !slices.Contains(events, "stopped Cust20001 on_hold 1") || summary.Stopped != "" {
+	if summary.Succeeded != 4 || summary.NotMade != 2 || summary.Sent != 4 || summary.Whole() || !slices.Contains(events, "stopped Cust20001 on_hold 1") || summary.Stopped != "" || len(events) != 8 {
 		t.Errorf("%+v %v", summary, events)
 	}
 }
