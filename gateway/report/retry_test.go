@@ -415,6 +415,9 @@ func TestACallIsLeftOutForEveryReasonThatThereIs(t *testing.T) {
 	for _, o := range plan.LeftOut[0].Why {
 		codes = append(codes, o.Code)
 	}
+	if says := plan.LeftOut[0].Why[1].Says; says != "failed longer ago than 24h" {
+		t.Error(says)
+	}
 	if !slices.Equal(codes, []string{"unknown", "older", "everything"}) {
 		t.Errorf("%v", codes)
 	}

@@ -260,6 +260,18 @@ func BenchmarkAMillionKeys(b *testing.B, fresh New) {
 			}
 		})
 	}
+	// A second try reads the calls of all groups once, and of one group before each call.
+	for name, groups := range map[string][]history.Failure{"calls of all": Failures(b, s, history.Filter{}), "calls of a group": Failures(b, s, history.Filter{Tenant: "Cust10007"})[:1]} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				for _, f := range groups {
+					if failed, err := s.FailedCalls(b.Context(), f.ID); err != nil || len(failed.Calls) != 1 || failed.Calls[0].Failing != keys {
+						b.Fatalf("%+v, %v", failed, err)
+					}
+				}
+			}
+		})
+	}
 	all := 0
 	for _, f := range Failures(b, s, history.Filter{}) {
 		all += f.Keys
