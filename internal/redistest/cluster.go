@@ -25,12 +25,13 @@ type Cluster struct {
 
 	t       testing.TB
 	clients map[*Server]*redis.Client
+	moved   map[int64]int // slots that have moved, to the master at this place
 }
 
 // StartCluster runs a Cluster of some masters, each with a replica or without, and waits until every node knows every other.
 func StartCluster(t testing.TB, masters int, replicas bool, args ...string) *Cluster {
 	t.Helper()
-	c := &Cluster{t: t, clients: make(map[*Server]*redis.Client)}
+	c := &Cluster{t: t, clients: make(map[*Server]*redis.Client), moved: make(map[int64]int)}
 	start := func() *Server {
 		server := Start(t, append([]string{"--cluster-enabled", "yes", "--cluster-node-timeout", "3000", "--cluster-port", strconv.Itoa(testport.Take(t))}, args...)...)
 		client := redis.NewClient(&redis.Options{Addr: server.Address})
@@ -118,7 +119,11 @@ func (c *Cluster) Client(node *Server) *redis.Client { return c.clients[node] }
 // Holder returns the place of the master that has the key's slot.
 func (c *Cluster) Holder(key string) int {
 	c.t.Helper()
-	return int(c.slot(key)) * len(c.Masters) / slots
+	slot := c.slot(key)
+	if to, moved := c.moved[slot]; moved {
+		return to
+	}
+	return int(slot) * len(c.Masters) / slots
 }
 
 func (c *Cluster) slot(key string) int64 {
@@ -133,13 +138,15 @@ type Move struct {
 	c        *Cluster
 	slot     int64
 	from, to *Server
+	place    int // of to
 }
 
 // BeginMove has the slot of a key begin to move to another master.
 func (c *Cluster) BeginMove(key string) *Move {
 	c.t.Helper()
 	from := c.Holder(key)
-	m := &Move{c: c, slot: c.slot(key), from: c.Masters[from], to: c.Masters[(from+1)%len(c.Masters)]}
+	place := (from + 1) % len(c.Masters)
+	m := &Move{c: c, slot: c.slot(key), from: c.Masters[from], to: c.Masters[place], place: place}
 	ctx := context.Background()
 	c.must(c.clients[m.to].Do(ctx, "CLUSTER", "SETSLOT", m.slot, "IMPORTING", c.id(ctx, m.from)).Err())
 	c.must(c.clients[m.from].Do(ctx, "CLUSTER", "SETSLOT", m.slot, "MIGRATING", c.id(ctx, m.to)).Err())
@@ -179,6 +186,7 @@ func (m *Move) End() {
 	for _, node := range append([]*Server{m.to, m.from}, m.c.Masters...) {
 		m.c.must(m.c.clients[node].Do(ctx, "CLUSTER", "SETSLOT", m.slot, "NODE", id).Err())
 	}
+	m.c.moved[m.slot] = m.place
 }
 
 // KillMaster ends the master that has a key once its replica has what it has.
