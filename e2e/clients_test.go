@@ -133,6 +133,18 @@ func clients(t *testing.T) map[string][]string {
 	}
 }
 
+// needRequests skips a test where Python has no requests, and fails it in CI.
+func needRequests(t *testing.T) {
+	t.Helper()
+	if exec.CommandContext(t.Context(), "python3", "-c", "import requests").Run() == nil {
+		return
+	}
+	if os.Getenv("CI") != "" {
+		t.Fatal("python3-requests is not installed: make setup")
+	}
+	t.Skip("python3-requests is not installed: make setup")
+}
+
 func TestEveryExampleClientRunsACallOnceAndTellsItsOutcome(t *testing.T) {
 	t.Parallel()
 	binary := buildCaddy(t)
@@ -140,11 +152,8 @@ func TestEveryExampleClientRunsACallOnceAndTellsItsOutcome(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			need(t, command[0])
-			if name == "requests" && exec.CommandContext(t.Context(), "python3", "-c", "import requests").Run() != nil { //nolint:gosec // our own arguments
-				if os.Getenv("CI") != "" {
-					t.Fatal("python3-requests is not installed: make setup")
-				}
-				t.Skip("python3-requests is not installed: make setup")
+			if name == "requests" {
+				needRequests(t)
 			}
 			s := serveExample(t, binary, "")
 			run := func(site, connection, keys string) (string, int) {

@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	crand "crypto/rand"
+	"encoding/json"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -241,7 +242,24 @@ func TestTwoHundredAtOnceAreOneCall(t *testing.T) {
 	header.Set("Idempotency-Key", "killed")
 	go c.send(c.gateways[0], http.MethodPost, resync, header, same)
 	eventually(t, func() bool { return agentCalls(c.so) == 1 })
+	long := c.service()
+	long.Set("Prefer", "respond-async")
+	var begun struct{ Call string }
+	if status, body := c.send(c.gateways[0], http.MethodPost, resync, long, `{"ErpConnectionId":612,"InternalKeyIds":[1]}`); status != http.StatusAccepted || json.Unmarshal([]byte(body), &begun) != nil {
+		t.Fatalf("a long call: %d %s", status, body)
+	}
+	if status, body := c.send(c.gateways[1], http.MethodGet, begun.Call, c.service(), ""); status != http.StatusAccepted {
+		t.Errorf("a long call, at the other gateway: %d %s", status, body)
+	}
+	eventually(t, func() bool { return agentCalls(c.so) == 2 })
 	c.gateways[0].kill()
+	eventually(t, func() bool {
+		status, body := c.send(c.gateways[1], http.MethodGet, begun.Call, c.service(), "")
+		if status != http.StatusAccepted && status != http.StatusFailedDependency {
+			t.Fatalf("the long call: %d %s", status, body)
+		}
+		return strings.Contains(body, "outcome_unknown")
+	})
 	eventually(t, func() bool { // when the dead gateway's lease is over
 		status, body := c.send(c.gateways[1], http.MethodPost, resync, header, same)
 		if status != http.StatusConflict && status != http.StatusFailedDependency {
@@ -249,7 +267,7 @@ func TestTwoHundredAtOnceAreOneCall(t *testing.T) {
 		}
 		return strings.Contains(body, "outcome_unknown")
 	})
-	if n := agentCalls(c.so); n != 1 {
+	if n := agentCalls(c.so); n != 2 {
 		t.Errorf("%d sends", n)
 	}
 	if dump := c.redis.Dump(); strings.Contains(dump, "IsOk") {

@@ -54,7 +54,7 @@ func TestAWebPanelSignsInInAPopUpAndCallsWithASessionOfItsOwn(t *testing.T) {
 		"again":  {true, "ok", 200, nil},
 		"all":    {false, "refused", 403, "resync_all_denied"},
 		"lost":   {false, "unknown", 424, "outcome_unknown"},
-		"cut":    {false, "unknown", 200, nil},
+		"cut":    {false, "unknown", 424, "outcome_unknown"},
 		"status": {true, "ok", 200, nil},
 	} {
 		c, _ := calls[name].(map[string]any)

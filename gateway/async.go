@@ -124,6 +124,7 @@ func (c *asyncCall) await(ctx context.Context, wait time.Duration) (over bool) {
 // answerAsync answers with what the call came to, as if its caller had waited for it.
 func (x *exchange) answerAsync(c *asyncCall) {
 	x.record = c.record
+	x.record.Broken = false // what is answered now is whole
 	if c.refusal != nil {
 		if c.outcome != "" {
 			x.w.Header()[outcomeHeader] = []string{c.outcome}

@@ -540,6 +540,22 @@ func TestOfAnAnswerThatIsTooLongTheOutcomeIsKept(t *testing.T) {
 	check(f.Resync(withHeader(f.Service(), "Prefer", "respond-async, wait=60")))
 }
 
+// A long answer that breaks off breaks no connection: its caller is told, for browsers repeat a POST whose connection breaks.
+func TestAnAnswerThatBreaksOffIsToldToACallerThatWaits(t *testing.T) {
+	t.Parallel()
+	f := gatewaytest.New(t)
+	f.SO.Answer(func(string, int) *sandbox.Answer {
+		return &sandbox.Answer{Status: 200, Body: `{"IsOk":true,"X":"` + strings.Repeat("x", 2<<20), Abort: true}
+	})
+	got := f.Resync(withHeader(f.Service(), "Prefer", "respond-async, wait=60"))
+	if got.Status != http.StatusFailedDependency || !strings.Contains(got.Body, "outcome_unknown") {
+		t.Errorf("%d %s", got.Status, got.Body)
+	}
+	if line := f.Audited(); line["outcome"] != "unknown" || f.Logs.FilterMessage("erpsync call").Len() != 1 {
+		t.Errorf("%v", line)
+	}
+}
+
 // Whatever becomes of a call after its start, whoever asks is told as a synchronous caller is.
 func TestWhatACallIsRefusedWithAfterItsStartIsToldToWhoeverAsks(t *testing.T) {
 	t.Parallel()

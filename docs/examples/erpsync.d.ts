@@ -107,7 +107,7 @@ export interface ErpSync {
 	session(): Promise<Session | null>;
 	/** Signs in in a pop-up; call it from a click. Rejects with a SignInError if nobody was signed in. */
 	signIn(): Promise<Session>;
-	/** Resolves whatever became of the call; rejects where nobody is signed in. */
+	/** Resolves at the end of the call, which may be minutes later, whatever became of it; no time-out on the way cuts it off. Rejects where nobody is signed in. */
 	call(operation: string, body?: object, options?: CallOptions): Promise<Result>;
 	/** Which internal keys something has. Needs lookups on. Rejects, with the reason, where the look-up was refused or failed, or nobody is signed in. */
 	find(question: Question): Promise<Found>;

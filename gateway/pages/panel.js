@@ -18,6 +18,11 @@
 	const shown = { uctx: query.get("uctx") ?? "", usid: query.get("usid") ?? "" };
 	let current = null;
 
+	// A call goes on beside its connection, so that nothing between here and the gateway has to wait for it. The gateway waits 20 minutes for SuperOffice.
+	const wait = "wait=20";
+	const patience = 25 * 60 * 1000;
+	const pause = (seconds) => new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
+
 	const base64url = (bytes) => btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
 
 	async function json(response) {
@@ -79,13 +84,14 @@
 		});
 	}
 
-	// Resolves to what became of the call, whatever that is; rejects where nobody is signed in.
+	// Resolves to what became of the call, at its end and whatever that is; rejects where nobody is signed in.
 	async function call(operation, body, { idempotencyKey, dryRun, confirm } = {}) {
 		if (!current) throw new Error("Nobody is signed in.");
 		const headers = { "Content-Type": "application/json", Accept: "application/json", "X-XSRF-TOKEN": current.xsrf };
 		if (idempotencyKey !== undefined) headers["Idempotency-Key"] = idempotencyKey;
 		if (dryRun) headers["ErpSync-Dry-Run"] = String(dryRun);
 		if (confirm) headers["ErpSync-Confirm"] = "all";
+		if (!dryRun) headers.Prefer = `respond-async, ${wait}`;
 		let response, text;
 		try {
 			response = await fetch(at(current.agent + operation), {
@@ -96,10 +102,42 @@
 			// It may have been sent, and it may have run: a page must not take this for a failure that can be repeated.
 			return result(response, "unknown", null, "No whole answer came. Look in SuperOffice before you send it again.");
 		}
-		const answer = parsed(text);
+		let answer = parsed(text), later = {};
+		if (runs(response, answer)) {
+			const told = await end(answer.call, headers["X-XSRF-TOKEN"]);
+			if (!told) return result(response, "unknown", answer, "Its answer did not arrive. Look in SuperOffice before you send it again.");
+			({ response, answer } = told);
+			later = { requestId: response.headers.get("ErpSync-Replayed"), replayed: null };
+		}
+		return { ...judged(response, answer), ...later };
+	}
+
+	// runs reports whether an answer says that the call goes on: its status is one of success, and it is not done.
+	const runs = (response, answer) => response.status === 202 && answer?.state === "running" && !response.headers.get("ErpSync-Replayed");
+
+	// end asks for a call until it is over. It resolves to null where nobody is told of it any more, or for too long.
+	async function end(address, xsrf) {
+		for (const until = Date.now() + patience; Date.now() < until;) {
+			let response, answer;
+			try {
+				response = await fetch(at(address), { credentials: "include", headers: { Accept: "application/json", Prefer: wait, "X-XSRF-TOKEN": xsrf } });
+				answer = parsed(await response.text());
+			} catch {
+				response = null; // the connection broke; the call goes on
+			}
+			if (response?.headers.get("ErpSync-Replayed")) return { response, answer }; // the call's own answer, whatever its status
+			if (response?.status === 401) current = null;
+			if ([401, 403, 404].includes(response?.status)) return null;
+			if (!response?.headers.get("Preference-Applied")) await pause(Number(response?.headers.get("Retry-After")) || 3);
+		}
+		return null;
+	}
+
+	// judged tells what an answer of the call means.
+	function judged(response, answer) {
 		if (response.headers.get("Content-Type")?.startsWith("application/problem+json")) {
 			if (response.status === 401) current = null;
-			const outcome = { outcome_unknown: "unknown", upstream_unreachable: "unreachable" }[answer?.reason] ?? "refused";
+			const outcome = { outcome_unknown: "unknown", upstream_unreachable: "unreachable", answer_not_kept: response.headers.get("ErpSync-Outcome") }[answer?.reason] ?? "refused";
 			return result(response, outcome, answer, answer?.detail);
 		}
 		if (answer?.dry_run) return result(response, "dry_run", answer, answer.note);

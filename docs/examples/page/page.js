@@ -50,16 +50,30 @@ const late = (attempt) => Date.now() - attempt.began > patience;
 const pause = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
 const retryAfter = (answer, otherwise) => Number(answer?.header("Retry-After")) || otherwise;
 
+// asked asks for a call that goes on, and waits for its end for a while.
+const asked = (address) => ask(address, { headers: { Accept: "application/json", "X-XSRF-TOKEN": session.xsrf, Prefer: "wait=20" } });
+const goesOn = { tone: "wait", title: "Still running", text: "The resync goes on. This page asks until its answer is there." };
+
 // resync sends a call and stays with it until its answer is here. Its key was made before the first try, so that it can
 // be asked about again: it runs once, however often it is sent. It is kept for a reload too.
 async function resync(attempt) {
+	if (attempt.call) show(goesOn); // after a reload
 	for (let again = attempt.sent; ; again = true) {
 		attempt.sent = true;
 		sessionStorage.setItem("resync", JSON.stringify(attempt));
-		const answer = await call(attempt.body, { "Idempotency-Key": attempt.key });
+		const answer = attempt.call ? await asked(attempt.call) : await call(attempt.body, { "Idempotency-Key": attempt.key, Prefer: "respond-async" });
 		const reason = answer?.body?.reason;
+		// 202 is not done: the resync has begun, and its answer will be at an address of its own. What has ErpSync-Replayed is that answer.
+		const replayed = answer?.header("ErpSync-Replayed");
+		if (answer?.status === 202 && answer.body?.state === "running" && !replayed) {
+			if (late(attempt)) return null;
+			if (again) show(goesOn);
+			if (attempt.call && !answer.header("Preference-Applied")) await pause(retryAfter(answer, 3));
+			attempt.call = answer.body.call;
+			continue;
+		}
 		// Browsers repeat a POST by themselves when a connection that was used before breaks: then even the first try finds itself running.
-		const undecided = !answer || answer.body?.same_key || (again && (reason === "call_running" || (reason && [429, 503].includes(answer.status))));
+		const undecided = !answer || answer.body?.same_key || (again && !replayed && (reason === "call_running" || (reason && [429, 503].includes(answer.status))));
 		if (!undecided) {
 			// After a sign-in it is asked about again.
 			if (!again || (answer.status !== 401 && reason !== "xsrf_invalid")) sessionStorage.removeItem("resync");
@@ -106,6 +120,7 @@ const refusals = {
 	too_many_in_flight: ["wait", "Too many resyncs are running", ""],
 	cooling_down: ["wait", "Resynced a short time ago", ""],
 	outcome_unknown: ["unsure", "Nobody knows whether it ran", look],
+	call_not_found: ["unsure", "Nobody knows whether it ran", look],
 	answer_not_kept: ["unsure", "It ran, and its answer is gone", look],
 	upstream_unreachable: ["bad", "SuperOffice could not be reached", "You may try again."],
 	upstream_answer_refused: ["unsure", "The answer cannot be passed on", look],
@@ -136,7 +151,7 @@ function refused(answer) {
 		: answer.status === 503 || answer.status === 504 ? ["bad", "Not available now", ""]
 		: answer.status < 500 ? ["bad", "The request was refused", ""]
 		: ["bad", "The gateway could not serve this", "Tell your administrator."]);
-	return { tone, title, text: [answer.status !== 401 && answer.body?.detail, advice, reason !== "call_running" && again(answer)].filter(Boolean).join(" "), facts: [["Reason", reason], ["Request", answer.requestId]] };
+	return { tone, title, text: [answer.status !== 401 && answer.body?.detail, advice, reason !== "call_running" && again(answer)].filter(Boolean).join(" "), facts: [["Reason", reason], ["Outcome", answer.header("ErpSync-Outcome")], ["Request", answer.header("ErpSync-Replayed") ?? answer.requestId]] };
 }
 
 function resynced(answer) {
