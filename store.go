@@ -80,6 +80,7 @@ func openRedis(config redisstore.Config) *pooledState {
 	state.SharedState, state.close = gateway.NewSharedState(store.Sessions, store.Leases, store.Values, false), store.Close
 	state.KeepRoster(store.Gateways)
 	state.ShareHealth(store.Board)
+	state.ShareLimits(store.Claims)
 	state.WatchStore(store.Watch)
 	return state
 }

@@ -22,7 +22,11 @@ type serviceAccount struct {
 }
 
 func (g *Gateway) accountCredential(ctx context.Context, app *App) *sharedCredential {
-	return &sharedCredential{g, g.sharedKey(ctx, app, superoffice.Onsite, "account", g.config.Upstream, app.user), serviceAccount{g, app}}
+	return &sharedCredential{g, g.sharedKey(ctx, app, superoffice.Onsite, g.accountParts(app)...), serviceAccount{g, app}}
+}
+
+func (g *Gateway) accountParts(app *App) []string {
+	return []string{"account", g.config.Upstream, app.user}
 }
 
 func (s serviceAccount) mint(ctx context.Context, _ auth.Credential) (auth.Credential, *auth.Refusal) {

@@ -13,6 +13,10 @@ type Admission struct {
 	app       *App
 	grant     auth.TenantGrant
 	operation superoffice.Operation
+
+	// epoch is the revocation epoch of the app in the tenant, where the decision has learned it.
+	epoch      string
+	epochKnown bool
 }
 
 // Admit decides what can be decided before the call's arguments are known: the
@@ -22,7 +26,7 @@ func (g *Gateway) Admit(ctx context.Context, caller Caller, app *App, path super
 	if refusal != nil {
 		return nil, g.offerApproval(refusal, app, caller.Principal.Tenant)
 	}
-	return &Admission{caller, app, grant, path.Operation}, nil
+	return &Admission{Caller: caller, app: app, grant: grant, operation: path.Operation}, nil
 }
 
 // Authorise decides what needs the arguments: the connection, and how much is to be resynchronised.

@@ -184,6 +184,6 @@ func (g *Gateway) findForStranger(r *http.Request, app *App, p presented, tenant
 // chargeProof charges requests that proved a caller to the app that the caller calls for.
 func (g *Gateway) chargeProof(api string, requests int) {
 	for range requests {
-		g.state.meter.Charge(g.config.Limits, g.config.SuperOffice.App, g.hosts.tenantOf(api))
+		g.charge(g.config.SuperOffice.App, superoffice.Tenant(g.hosts.tenantOf(api)))
 	}
 }

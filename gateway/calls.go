@@ -43,15 +43,16 @@ func idempotencyKey(p auth.Principal, op superoffice.Operation, key string) stri
 
 // answers returns what keeps answers to a principal's calls, as of its last revocation.
 func (g *Gateway) answers(ctx context.Context, p auth.Principal) (*guard.Answers, *auth.Refusal) {
-	person := ""
-	if p.Scheme == auth.BrowserSession {
-		person = p.ID
-	}
-	epoch, err := g.sessionManager().RevocationEpoch(ctx, p.App, p.Tenant, person)
+	epoch, err := g.sessionManager().RevocationEpoch(ctx, p.App, p.Tenant, personOf(p))
 	if err != nil {
 		return nil, auth.Refuse(auth.StoreUnavailable, err).After(time.Second)
 	}
-	return &guard.Answers{KV: g.state.KV, Locker: g.state.Locker, Sealer: g.keys, Keep: g.config.Idempotency, Longest: maxCallTime, Mark: epoch}, nil
+	return g.answersUnder(epoch), nil
+}
+
+// answersUnder is answers where the revocation epoch is known, or will be.
+func (g *Gateway) answersUnder(epoch string) *guard.Answers {
+	return &guard.Answers{KV: g.state.KV, Locker: g.state.Locker, Sealer: g.keys, Keep: g.config.Idempotency, Longest: maxCallTime, Mark: epoch}
 }
 
 // callURL returns where the principal asks for a call. What names the call is sealed for that principal: to anybody else it

@@ -25,8 +25,15 @@ func (a *Admission) credential(ctx context.Context) (credential, *auth.Refusal) 
 	g := a.app.gateway
 	switch a.app.CallAs {
 	case auth.AsSystem:
-		return g.systemCredential(ctx, a.app, a.Principal.Tenant, a.grant.SystemToken), nil
+		tenant, token := a.Principal.Tenant, a.grant.SystemToken
+		if a.epochKnown { // the store need not be asked for it once more
+			return &sharedCredential{g, g.sharedKeyUnder(a.epoch, a.app, tenant, g.systemParts(a.app, tenant, token)...), &systemUser{g, a.app, tenant, token}}, nil
+		}
+		return g.systemCredential(ctx, a.app, tenant, token), nil
 	case auth.AsAccount:
+		if a.epochKnown {
+			return &sharedCredential{g, g.sharedKeyUnder(a.epoch, a.app, superoffice.Onsite, g.accountParts(a.app)...), serviceAccount{g, a.app}}, nil
+		}
 		return g.accountCredential(ctx, a.app), nil
 	}
 	if a.own == nil {

@@ -4,14 +4,13 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/caddy-erpsync/caddy-erpsync/auth"
-	"github.com/caddy-erpsync/caddy-erpsync/auth/lease"
+	"github.com/caddy-erpsync/caddy-erpsync/auth/claim"
 	"github.com/caddy-erpsync/caddy-erpsync/guard"
 	"github.com/caddy-erpsync/caddy-erpsync/outcome"
 )
@@ -33,10 +32,15 @@ type Decision struct {
 	// withheld reports an answer that is not passed on, and that does not say for certain that nothing was run.
 	withheld bool
 	// started is called once the call's start is recorded, before it is sent; nil: nobody waits for that.
-	started func()
-	name    string // of what the call does; "" for one that resynchronises nothing
-	held    []func()
-	room    [2]func() // of held, as most calls need it
+	started  func()
+	name     string      // of what the call does; "" for one that resynchronises nothing
+	claimed  *claim.Held // what it holds at the store of several gateways; nil: nothing
+	keyNote  claim.Value // of claimed: is taken back if nothing was run
+	coolNote claim.Value // the same, of the cool-down
+	// storeAway is why the store gave no answer, so that the decision was made without it.
+	storeAway error
+	held      []func()
+	room      [2]func() // of held, as most calls need it
 }
 
 const (
@@ -60,14 +64,23 @@ func (a *Admission) Decide(ctx context.Context, order *Order, record *outcome.Re
 }
 
 func (d *Decision) take(ctx context.Context) *auth.Refusal {
-	limits, meter, app, tenant := d.gateway.config.Limits, &d.gateway.state.meter, d.app.Name, string(d.Principal.Tenant)
-	connection, began, until := d.order.Arguments.Connection, d.clock(), time.Time{}
-	if !began.IsZero() {
-		until = began.Add(d.gateway.config.Wait)
+	if d.gateway.state.claims != nil {
+		return d.takeShared(ctx)
 	}
-	if wait := meter.AwaitRate(ctx, until, limits, app, tenant, connection); wait > 0 {
+	until := time.Time{}
+	if wait := d.gateway.config.Wait; wait > 0 {
+		until = time.Now().Add(wait)
+	}
+	return d.takeWithin(ctx, d.gateway.config.Limits, until)
+}
+
+// takeWithin takes what the call needs within limits that this gateway holds by itself.
+func (d *Decision) takeWithin(ctx context.Context, limits guard.Limits, until time.Time) *auth.Refusal {
+	meter, app, tenant := &d.gateway.state.meter, d.app.Name, string(d.Principal.Tenant)
+	connection, began := d.order.Arguments.Connection, d.clock()
+	if wait := meter.AwaitRate(ctx, until, false, limits, app, tenant, connection); wait > 0 {
 		d.waited(since(began))
-		return auth.Refuse(auth.RateLimited, gaveUp(ctx, fmt.Errorf("rate %g of app %s in %s is used up", limits.PerSecond, app, place(tenant)))).After(wait)
+		return d.rateLimited(ctx, wait)
 	}
 	waited := since(began)
 	if d.order.noted() {
@@ -79,12 +92,10 @@ func (d *Decision) take(ctx context.Context) *auth.Refusal {
 		return refusal
 	}
 	began = d.clock()
-	leave, full := meter.AwaitPlace(ctx, until, limits, app, tenant, connection)
+	leave, full := meter.AwaitPlace(ctx, until, false, limits, app, tenant, connection)
 	d.waited(waited + since(began))
 	if leave == nil {
-		refusal := auth.Refuse(auth.TooManyInFlight, gaveUp(ctx, fmt.Errorf("in_flight %s is full", full))).After(runningRetry)
-		refusal.Detail += " (in_flight " + full + ")"
-		return refusal
+		return d.tooMany(ctx, full)
 	}
 	d.held = append(d.held, leave)
 	if refusal := d.onHold(ctx); refusal != nil { // it may have waited
@@ -153,69 +164,65 @@ func (d *Decision) beginNoted(ctx context.Context) *auth.Refusal {
 	return refusal
 }
 
-// exclude makes sure that the same call is not running already, here or at another gateway.
+// exclude makes sure that the same call is not running here already. With a store that gives no answer it may be running at
+// another gateway.
 func (d *Decision) exclude(ctx context.Context) *auth.Refusal {
-	state, arguments, id := d.gateway.state, &d.order.Arguments, d.record.RequestID
-	name := auth.Key("running", string(d.Principal.Tenant), d.order.Operation.String(), strconv.Itoa(int(arguments.Connection)), arguments.ActorType, d.record.KeysSum)
-	d.name = name
-	running := func(other string) *auth.Refusal {
-		return auth.Refuse(auth.CallRunning, fmt.Errorf("request %s makes the same call", other)).After(runningRetry).Of(other)
-	}
-	if !state.alone {
-		held, holder, err := lease.Hold(ctx, state.Locker, name, id)
-		switch {
-		case err != nil && d.gateway.config.StrictStore:
+	if err := d.storeAway; err != nil {
+		if d.gateway.config.StrictStore {
 			return auth.Refuse(auth.StoreUnavailable, err).After(time.Second)
-		case err != nil:
-			// To refuse every call because the other gateways cannot be asked would be worse.
-			d.gateway.platform.Logger.Warn("store unavailable; the same call may be running at another gateway", zap.String("request_id", id), zap.Error(err))
-		case holder != id:
-			return running(holder)
-		default:
-			d.held = append(d.held, func() {
-				d.record.AlsoRunning = held.LostTo()
-				held.Release()
-			})
 		}
+		// To refuse every call because the other gateways cannot be asked would be worse.
+		d.gateway.platform.Logger.Warn("store unavailable; the same call may be running at another gateway", zap.String("request_id", d.record.RequestID), zap.Error(err))
 	}
-	// A call that holds the lease of all gateways takes this gateway's own too, which holds when the store does not.
-	if other := state.running.TryStart(name, id); other != "" {
-		return running(other)
+	if refusal := d.excludeHere(d.runningName()); refusal != nil {
+		return refusal
 	}
-	d.held = append(d.held, func() { state.running.Done(name) })
+	if d.storeAway == nil || d.order.IdempotencyKey != "" {
+		return nil
+	}
+	return d.mayRunStill(ctx)
+}
+
+// excludeHere makes sure that this gateway does not run what is named, and that nobody knows of one that it sent and that may
+// be running still.
+func (d *Decision) excludeHere(name string) *auth.Refusal {
+	running, id := &d.gateway.state.running, d.record.RequestID
+	if other := running.TryStart(name, id); other != "" {
+		return runningAlready(other)
+	}
+	d.name = name
+	d.held = append(d.held, func() { running.Done(name) })
+	return d.mayRunHere(name)
+}
+
+// mayRunHere refuses a call while the same one, which this gateway sent and which was not answered, may be running at SuperOffice.
+func (d *Decision) mayRunHere(name string) *auth.Refusal {
 	if d.order.IdempotencyKey != "" {
 		return nil // a key that has not been used says that the call is meant once more
 	}
-	return d.mayRunStill(ctx)
+	if other, left := d.gateway.state.running.MayRun(name); other != "" {
+		return mayBeRunning(other, left)
+	}
+	return nil
 }
 
 // unendedKey names in the store what Running names in this process.
 func unendedKey(name string) string { return auth.Key("unended", name) }
 
-// mayRunStill refuses a call while the same one, which was sent and not answered, may be running at SuperOffice.
+// mayRunStill refuses a call while the same one, which was sent at another gateway and not answered, may be running at SuperOffice.
 func (d *Decision) mayRunStill(ctx context.Context) *auth.Refusal {
-	state := d.gateway.state
-	id, left := state.running.MayRun(d.name)
-	if id == "" && !state.alone {
-		raw, found, err := state.KV.Get(ctx, unendedKey(d.name))
-		if err != nil && d.gateway.config.StrictStore {
-			return auth.Refuse(auth.StoreUnavailable, err).After(time.Second)
-		} else if err != nil {
-			d.gateway.platform.Logger.Warn("store unavailable; the same call may be running still", zap.String("request_id", d.record.RequestID), zap.Error(err))
-		}
-		var until string
-		until, id, _ = strings.Cut(raw, " ")
-		end, err := time.Parse(time.RFC3339, until)
-		if left = time.Until(end); !found || err != nil || left <= 0 {
-			id = ""
-		}
+	raw, found, err := d.gateway.state.KV.Get(ctx, unendedKey(d.name))
+	if err != nil && d.gateway.config.StrictStore {
+		return auth.Refuse(auth.StoreUnavailable, err).After(time.Second)
+	} else if err != nil {
+		d.gateway.platform.Logger.Warn("store unavailable; the same call may be running still", zap.String("request_id", d.record.RequestID), zap.Error(err))
 	}
-	if id == "" {
-		return nil
+	until, id, _ := strings.Cut(raw, " ")
+	end, err := time.Parse(time.RFC3339, until)
+	if left := time.Until(end); found && err == nil && left > 0 {
+		return mayBeRunning(id, left)
 	}
-	refusal := auth.Refuse(auth.CallRunning, fmt.Errorf("request %s made the same call, and its end is not known", id)).After(left).Of(id)
-	refusal.Detail = "The same call was sent a short time ago, its end is not known, and it may be running still. Nothing was sent. Look in SuperOffice; to send it once more all the same, add an Idempotency-Key."
-	return refusal
+	return nil
 }
 
 // noteUnended notes a call that may be running still: for as long as the gateway would have waited for its answer.
@@ -248,7 +255,7 @@ func (d *Decision) coolDown(ctx context.Context) *auth.Refusal {
 	if period == 0 || !d.order.Arguments.Everything {
 		return nil
 	}
-	name := auth.Key("cooling", string(d.Principal.Tenant), strconv.Itoa(int(d.order.Arguments.Connection)))
+	name := d.coolingName()
 	until, cooling, err := kv.Get(ctx, name)
 	if err == nil && !cooling {
 		if d.order.DryRun {
@@ -268,7 +275,7 @@ func (d *Decision) coolDown(ctx context.Context) *auth.Refusal {
 	if err != nil {
 		return auth.Refuse(auth.Internal, err)
 	}
-	return auth.Refuse(auth.CoolingDown, fmt.Errorf("cool_down of %s after the last resync of everything ends at %s", period, until)).After(max(time.Until(end), time.Second))
+	return d.cooling(end)
 }
 
 // endCoolDown takes the cool-down of a call back that did not run after all.
@@ -287,6 +294,7 @@ func (d *Decision) Release() {
 	if d.name != "" && d.record.Sends > 0 && (d.unknown() || d.gaveUp()) {
 		d.noteUnended()
 	}
+	var back []claim.Value
 	if e := d.entry; e != nil {
 		d.entry = nil
 		switch {
@@ -296,7 +304,18 @@ func (d *Decision) Release() {
 			e.Answered(guard.Answer{RequestID: d.record.RequestID, Status: d.answer.status, Header: d.answer.header, Body: d.answer.body, Outcome: string(d.record.Outcome.Class)})
 		default:
 			e.NotRun()
+			if d.keyNote.Name != "" {
+				back = append(back, d.keyNote)
+			}
 		}
+	}
+	if h := d.claimed; h != nil {
+		d.claimed = nil
+		if d.coolNote.Name != "" && d.record.Sends == 0 {
+			back = append(back, d.coolNote)
+		}
+		d.record.AlsoRunning = h.LostTo()
+		d.gateway.state.claims.Return(h, back...)
 	}
 	d.name = ""
 	held := d.held

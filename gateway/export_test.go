@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/caddy-erpsync/caddy-erpsync/auth"
+	"github.com/caddy-erpsync/caddy-erpsync/auth/claim"
 	"github.com/caddy-erpsync/caddy-erpsync/auth/session"
 	"github.com/caddy-erpsync/caddy-erpsync/outcome"
 	"github.com/caddy-erpsync/caddy-erpsync/superoffice"
@@ -53,4 +54,12 @@ func (g *Gateway) Waiting(app string) int {
 func (g *Gateway) Waits(app string) bool {
 	_, ok := g.state.background.wait(app)
 	return ok
+}
+
+// AliveGateways returns how many gateways of the store were alive when it was asked last.
+func (s *SharedState) AliveGateways() int { return s.roster.Alive() }
+
+// Claim claims as a call of this state's gateway does, and keeps nothing: as one that dies.
+func (s *SharedState) Claim(ctx context.Context, r *claim.Request) (claim.Result, error) {
+	return s.claims.Claim(ctx, r)
 }

@@ -210,7 +210,7 @@ func (a *activity) count() int {
 
 // Charge charges one request of the gateway's own to an app's rate in a tenant.
 func (g *Gateway) Charge(app *App, tenant superoffice.Tenant) {
-	g.state.meter.Charge(g.config.Limits, app.Name, string(tenant))
+	g.charge(app.Name, tenant)
 }
 
 // CallsInFlight returns how many calls of an app run in a tenant.

@@ -10,11 +10,13 @@ import (
 	"time"
 
 	"github.com/caddy-erpsync/caddy-erpsync/auth"
+	"github.com/caddy-erpsync/caddy-erpsync/auth/claim"
 	"github.com/caddy-erpsync/caddy-erpsync/auth/lease"
 	"github.com/caddy-erpsync/caddy-erpsync/auth/session"
 	"github.com/caddy-erpsync/caddy-erpsync/gateway"
 	"github.com/caddy-erpsync/caddy-erpsync/guard/hold"
 	"github.com/caddy-erpsync/caddy-erpsync/internal/gatewaytest"
+	"github.com/caddy-erpsync/caddy-erpsync/internal/redistest"
 	"github.com/caddy-erpsync/caddy-erpsync/sandbox"
 )
 
@@ -89,17 +91,9 @@ func TestAXSRFTokenThatComesTwiceProvesNothing(t *testing.T) {
 	}
 }
 
-// sharing has gateways share a store of these parts.
-func sharing(locker lease.Locker, kv auth.KV) gatewaytest.Option {
-	sessions := session.NewMemory(0, nil)
-	return func(_ *gatewaytest.Fixture, _ *gateway.Config, _ *gateway.Platform, s **gateway.SharedState) {
-		*s = gateway.NewSharedState(sessions, locker, kv, false)
-	}
-}
-
 func TestTheSameCallRunsOnceAtAllGatewaysOfAStore(t *testing.T) {
 	t.Parallel()
-	store := sharing(new(lease.Memory), new(auth.MemoryKV))
+	store := inRedis(t, redistest.Start(t).Address)
 	one := gatewaytest.New(t, store)
 	two := one.Beside(store)
 	two.Do(nil, http.MethodGet, "/erpsync/live", "", nil) // the fixtures count their requests, and no two calls have one id
@@ -132,39 +126,44 @@ func TestTheSameCallRunsOnceAtAllGatewaysOfAStore(t *testing.T) {
 
 var errAway = errors.New("the store is away")
 
-// noLeases is a store that gives no leases out.
-type noLeases struct{}
-
-func (noLeases) Acquire(context.Context, string, string, time.Duration) (string, error) {
-	return "", errAway
+// sharing has gateways keep answers in a store of these parts, in which they count nothing together.
+func sharing(locker lease.Locker, kv auth.KV) gatewaytest.Option {
+	sessions := session.NewMemory(0, nil)
+	return func(_ *gatewaytest.Fixture, _ *gateway.Config, _ *gateway.Platform, s **gateway.SharedState) {
+		*s = gateway.NewSharedState(sessions, locker, kv, false)
+	}
 }
 
-func (noLeases) Extend(context.Context, string, string, time.Duration) (bool, error) {
-	return false, errAway
-}
-
-func (noLeases) Release(context.Context, string, string) error { return errAway }
-
-// tellsNothing is a store that does not say what it keeps, such as which calls may be running still.
+// tellsNothing is a store that does not say what it keeps.
 type tellsNothing struct{ auth.MemoryKV }
 
 func (*tellsNothing) Get(context.Context, string) (string, bool, error) { return "", false, errAway }
 
+// silent counts nothing: it gives no answer.
+type silent struct{}
+
+func (silent) Claim(context.Context, string, *claim.Request) (claim.Result, error) {
+	return claim.Result{}, errAway
+}
+
+func (silent) Renew(context.Context, string, []claim.Holding) (map[int]string, error) {
+	return nil, errAway
+}
+
+func (silent) Return(context.Context, string, []claim.Holding) error { return errAway }
+
 func TestAStrictGatewayRunsNothingThatMayBeRunningElsewhere(t *testing.T) {
 	t.Parallel()
 	for _, isStrict := range []bool{true, false} {
-		set := gatewaytest.Configure(func(c *gateway.Config) { c.StrictStore = isStrict })
-		for name, store := range map[string]gatewaytest.Option{
-			"who runs it is not known":     sharing(noLeases{}, new(auth.MemoryKV)),
-			"who ran it last is not known": sharing(new(lease.Memory), new(tellsNothing)),
-		} {
-			g := gatewaytest.New(t, store, set)
-			got := g.Resync(g.Service())
-			if isStrict {
-				g.Refused(got, http.StatusServiceUnavailable, "store_unavailable")
-			} else if got.Status != http.StatusOK {
-				t.Errorf("%s, and the operator lets each gateway go on: %d %s", name, got.Status, got.Body)
-			}
+		g := gatewaytest.New(t, gatewaytest.Configure(func(c *gateway.Config) { c.StrictStore = isStrict }), func(_ *gatewaytest.Fixture, _ *gateway.Config, _ *gateway.Platform, s **gateway.SharedState) {
+			*s = gateway.NewSharedState(session.NewMemory(0, nil), new(lease.Memory), new(auth.MemoryKV), false)
+			(*s).ShareLimits(silent{})
+		})
+		got := g.Resync(g.Service())
+		if isStrict {
+			g.Refused(got, http.StatusServiceUnavailable, "store_unavailable")
+		} else if got.Status != http.StatusOK {
+			t.Errorf("the operator lets each gateway go on: %d %s", got.Status, got.Body)
 		}
 	}
 }

@@ -101,7 +101,7 @@ func (a *Admission) find(ctx context.Context, l superoffice.Lookup) (Found, *aut
 		return Found{}, auth.Refuse(auth.TooManyInFlight, fmt.Errorf("%d look-ups of app %s run in %s", maxLookups, a.app.Name, place(string(tenant)))).After(time.Second)
 	}
 	defer leave()
-	if wait := g.state.meter.Allow(g.config.Limits, a.app.Name, string(tenant)); wait > 0 {
+	if wait := g.allow(ctx, a.app.Name, tenant); wait > 0 {
 		return Found{}, auth.Refuse(auth.RateLimited, fmt.Errorf("rate %g of app %s in %s is used up", g.config.Limits.PerSecond, a.app.Name, place(string(tenant)))).After(wait)
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)

@@ -7,11 +7,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/caddy-erpsync/caddy-erpsync/auth"
-	"github.com/caddy-erpsync/caddy-erpsync/auth/lease"
-	"github.com/caddy-erpsync/caddy-erpsync/auth/session"
 	"github.com/caddy-erpsync/caddy-erpsync/gateway"
 	"github.com/caddy-erpsync/caddy-erpsync/internal/gatewaytest"
+	"github.com/caddy-erpsync/caddy-erpsync/internal/redistest"
 	"github.com/caddy-erpsync/caddy-erpsync/sandbox"
 )
 
@@ -120,12 +118,9 @@ func TestTheIdenticalCallIsRefusedWhileTheOneThatWasNotAnsweredMayBeRunning(t *t
 
 func TestOtherGatewaysOfAStoreKnowThatACallMayBeRunningStill(t *testing.T) {
 	t.Parallel()
-	sessions, locker, kv := session.NewMemory(0, nil), new(lease.Memory), new(auth.MemoryKV)
-	sharing := func(_ *gatewaytest.Fixture, _ *gateway.Config, _ *gateway.Platform, s **gateway.SharedState) {
-		*s = gateway.NewSharedState(sessions, locker, kv, false)
-	}
-	one := gatewaytest.New(t, sharing)
-	two := one.Beside(sharing)
+	server := redistest.Start(t)
+	one := gatewaytest.New(t, inRedis(t, server.Address))
+	two := one.Beside(inRedis(t, server.Address))
 	one.SO.Answer(func(string, int) *sandbox.Answer { return &sandbox.Answer{Abort: true} })
 	if got := one.Resync(one.Service()); got.Status != http.StatusFailedDependency {
 		t.Fatalf("%d %s", got.Status, got.Body)

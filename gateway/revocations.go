@@ -65,11 +65,15 @@ type epochOf struct {
 // answer the last known epoch holds: services go on then, and nothing can be revoked.
 func (g *Gateway) sharedKey(ctx context.Context, app *App, tenant superoffice.Tenant, parts ...string) string {
 	now, err := g.sessionManager().RevocationEpoch(ctx, app.Name, tenant, "")
-	last := g.lastEpoch(app, tenant)
 	if err != nil {
-		now = last
+		now = g.lastEpoch(app, tenant)
 	}
-	if now != last {
+	return g.sharedKeyUnder(now, app, tenant, parts...)
+}
+
+// sharedKeyUnder is sharedKey under an epoch that the store told a moment ago.
+func (g *Gateway) sharedKeyUnder(now string, app *App, tenant superoffice.Tenant, parts ...string) string {
+	if last := g.lastEpoch(app, tenant); now != last {
 		g.state.epochs.Store(epochOf{app.Name, tenant}, now)
 		g.state.credentials.Delete(auth.Key(append(parts, last)...))
 	}

@@ -82,6 +82,7 @@ func inRedis(t *testing.T, address string) gatewaytest.Option {
 		shared = gateway.NewSharedState(store.Sessions, store.Leases, store.Values, false)
 		shared.KeepRoster(store.Gateways)
 		shared.ShareHealth(store.Board)
+		shared.ShareLimits(store.Claims)
 		*state = shared
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/caddy-erpsync/caddy-erpsync/auth"
+	"github.com/caddy-erpsync/caddy-erpsync/auth/claim"
 	"github.com/caddy-erpsync/caddy-erpsync/auth/lease"
 	"github.com/caddy-erpsync/caddy-erpsync/auth/roster"
 	"github.com/caddy-erpsync/caddy-erpsync/auth/session"
@@ -33,6 +34,8 @@ type SharedState struct {
 
 	alone       bool // no other gateway uses the store
 	roster      *roster.Roster
+	claims      *claim.Keeper // nil: no other gateway counts calls with this one
+	divided     atomic.Int32  // by how many gateways the limits are divided; 0: they hold over all of them
 	credentials *auth.CredentialCache
 	meter       guard.Meter
 	running     guard.Running
@@ -79,8 +82,19 @@ func (s *SharedState) AwaitGateways(ctx context.Context, done func(roster.Gatewa
 	return s.roster.Await(ctx, done)
 }
 
-// Close ends what the state does at its store, once no call of any configuration is under way.
-func (s *SharedState) Close() { s.roster.Leave() }
+// ShareLimits has rate, in_flight and cool_down hold over all gateways of the store, and the same call run once. It must be called
+// after KeepRoster and before a gateway is in force.
+func (s *SharedState) ShareLimits(store claim.Store) {
+	s.claims = claim.NewKeeper(store, s.roster.Own().ID)
+}
+
+// Close ends what the state does at its store, once no call of any configuration is under way: what calls held is given back.
+func (s *SharedState) Close() {
+	if s.claims != nil {
+		s.claims.Close()
+	}
+	s.roster.Leave()
+}
 
 // ThisGateway returns this process's own entry among Gateways.
 func (s *SharedState) ThisGateway() roster.Gateway { return s.roster.Own() }

@@ -66,6 +66,9 @@ func (s *SharedState) StoreAnswered(write bool, err error) {
 		}
 	}
 	h.mu.Unlock()
+	if write && err == nil {
+		s.limitsShared()
+	}
 	g := s.current.Load()
 	if g == nil {
 		return

@@ -134,7 +134,7 @@ func TestAStrictGatewayRefusesResyncsAndIsNotReadyWithoutItsStore(t *testing.T) 
 	}
 	server.Run()
 	gatewaytest.WaitFor(t, func() bool { return ready(g).Status == http.StatusOK })
-	if got := g.Resync(g.Service()); got.Status != http.StatusOK {
+	if got := g.Do(nil, http.MethodPost, gatewaytest.TenantPath, oneKey(7), g.Service()); got.Status != http.StatusOK {
 		t.Errorf("with it again: %d %s", got.Status, got.Body)
 	}
 }

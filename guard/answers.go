@@ -77,8 +77,8 @@ type Entry struct {
 	answers *Answers
 	key     string
 	note    note
-	lease   *lease.Held
-	refused *Answer // what the caller was told in place of an answer; nil: nothing is kept of that
+	lease   *lease.Held // nil: whoever claimed the key gives it back
+	refused *Answer     // what the caller was told in place of an answer; nil: nothing is kept of that
 }
 
 // Begin notes that the call is about to be sent. key names the caller's key
@@ -100,9 +100,7 @@ func (a *Answers) Begin(ctx context.Context, key, fingerprint, requestID string)
 		case err != nil:
 			return nil, nil, auth.Refuse(auth.StoreUnavailable, err).After(time.Second)
 		case holder != requestID && found:
-			refusal := auth.Refuse(auth.CallRunning, fmt.Errorf("request %s with this Idempotency-Key is running", first.RequestID)).Of(first.RequestID)
-			refusal.SameKey, refusal.Detail = true, "The call with this Idempotency-Key is running. Send it again for its answer; nothing is run twice."
-			return nil, nil, refusal
+			return nil, nil, first.running()
 		case holder != requestID: // it is just beginning, or has just ended without having run
 			select {
 			case <-ctx.Done():
@@ -129,6 +127,36 @@ func (a *Answers) Begin(ctx context.Context, key, fingerprint, requestID string)
 			return nil, nil, auth.Refuse(auth.StoreUnavailable, err).After(time.Second)
 		}
 	}
+}
+
+// Prepare returns the entry of a call that is about to claim its key at the store, and the note to claim it with. Nothing is
+// written before that.
+func (a *Answers) Prepare(key, fingerprint, requestID string) (e *Entry, sealed string) {
+	e = &Entry{answers: a, key: key, note: note{State: started, Fingerprint: fingerprint, RequestID: requestID, Began: time.Now().Unix()}}
+	return e, a.seal(key, e.note)
+}
+
+// Claimed completes the entry of a call that has claimed its key, with what Answers.Mark is.
+func (e *Entry) Claimed(mark string) { e.answers.Mark, e.note.Mark = mark, mark }
+
+// Repeat returns what a call gets whose key was claimed before: the answer of the first call, or a refusal. sealed is the note
+// under the key, and holder who works on it; "" if nobody does.
+func (a *Answers) Repeat(key, sealed, holder, fingerprint string) (*Answer, *auth.Refusal) {
+	first, err := a.open(key, sealed)
+	switch {
+	case err != nil:
+		return nil, auth.Refuse(auth.StoreUnavailable, err).After(time.Second)
+	case first.State == started && first.Fingerprint == fingerprint && holder != "":
+		return nil, first.running()
+	}
+	return first.repeat(fingerprint, a.Mark) // nobody is at work on one that has started: its gateway died
+}
+
+// running refuses a call while the first with its key runs.
+func (n note) running() *auth.Refusal {
+	refusal := auth.Refuse(auth.CallRunning, fmt.Errorf("request %s with this Idempotency-Key is running", n.RequestID)).Of(n.RequestID)
+	refusal.SameKey, refusal.Detail = true, "The call with this Idempotency-Key is running. Send it again for its answer; nothing is run twice."
+	return refusal
 }
 
 // repeat is what a call gets that comes with the key of one that is over.
@@ -168,15 +196,21 @@ func (e *Entry) Unknown() {
 	e.end()
 }
 
-// NotRun forgets the call: nothing was run, and the key may be used again. What it was refused with is kept apart.
+// NotRun forgets the call: nothing was run, and the key may be used again. What it was refused with is kept apart. The note of a
+// key that was claimed goes when that is given back.
 func (e *Entry) NotRun() {
+	if e.lease == nil && e.refused == nil {
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
 	defer cancel()
 	if r := e.refused; r != nil {
 		e.answers.keepRefused(ctx, e.key, note{State: refused, RequestID: e.note.RequestID, Mark: e.note.Mark, Began: e.note.Began, Status: r.Status, Header: r.Header, Body: r.Body})
 	}
 	_ = e.answers.KV.Delete(ctx, e.key)
-	e.lease.Release()
+	if e.lease != nil {
+		e.lease.Release()
+	}
 }
 
 // end writes the outcome of the call. If that fails, what is there says started, and
@@ -185,7 +219,9 @@ func (e *Entry) end() {
 	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
 	defer cancel()
 	_ = e.answers.KV.Set(ctx, e.key, e.answers.seal(e.key, e.note), e.answers.Keep)
-	e.lease.Release()
+	if e.lease != nil {
+		e.lease.Release()
+	}
 }
 
 func (a *Answers) seal(key string, n note) string {
@@ -201,9 +237,14 @@ func (a *Answers) load(ctx context.Context, key string) (n note, ok bool, err er
 	if err != nil || !there {
 		return n, false, err
 	}
+	n, err = a.open(key, sealed)
+	return n, err == nil, err
+}
+
+func (a *Answers) open(key, sealed string) (n note, err error) {
 	plain, err := a.Sealer.Open(answerPurpose, []string{key}, sealed)
 	if err != nil {
-		return n, false, err // sealed under a key that is gone: better refused than run twice
+		return n, err // sealed under a key that is gone: better refused than run twice
 	}
-	return n, true, json.Unmarshal(plain, &n)
+	return n, json.Unmarshal(plain, &n)
 }

@@ -34,6 +34,13 @@ func (r *Running) TryStart(name, id string) (other string) {
 	return ""
 }
 
+// Runs returns the id of the call that runs under the name; "" if none does.
+func (r *Running) Runs(name string) (id string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.byName[name]
+}
+
 // Done notes that the call which runs under the name is over.
 func (r *Running) Done(name string) {
 	r.mu.Lock()

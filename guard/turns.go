@@ -49,8 +49,8 @@ type waiter struct {
 }
 
 // await has begin called when it is the call's turn, and at once if nobody is before it, until it succeeds. It gives up
-// at the end of ctx, at until, and where too many wait already.
-func (t *turns) await(ctx context.Context, until time.Time, app, tenant string, connection int32, begin func() (bool, time.Duration)) (ok bool, retry time.Duration) {
+// at the end of ctx, at until, and where too many wait already. again puts it before all others.
+func (t *turns) await(ctx context.Context, until time.Time, again bool, app, tenant string, connection int32, begin func() (bool, time.Duration)) (ok bool, retry time.Duration) {
 	t.mu.Lock()
 	l := t.apps[app]
 	if l == nil {
@@ -65,7 +65,9 @@ func (t *turns) await(ctx context.Context, until time.Time, app, tenant string, 
 		t.apps[app] = l
 	}
 	w := &waiter{begin: begin, begun: make(chan struct{})}
-	if !l.join(w, tenant, connection) {
+	if again {
+		l.rejoin(w, tenant, connection)
+	} else if !l.join(w, tenant, connection) {
 		t.mu.Unlock()
 		return false, retry
 	}
@@ -151,6 +153,27 @@ func (l *line) join(w *waiter, tenant string, connection int32) bool {
 	of.waiting++
 	l.waiting++
 	return true
+}
+
+// rejoin adds a call before all others, in its lane, its tenant and its app.
+func (l *line) rejoin(w *waiter, tenant string, connection int32) {
+	i := slices.IndexFunc(l.tenants, func(of *tenantLine) bool { return of.tenant == tenant })
+	of := &tenantLine{tenant: tenant}
+	if i >= 0 {
+		of = l.tenants[i]
+		l.tenants = slices.Delete(l.tenants, i, i+1)
+	}
+	j := slices.IndexFunc(of.lanes, func(lane *lane) bool { return lane.connection == connection })
+	first := &lane{connection: connection}
+	if j >= 0 {
+		first = of.lanes[j]
+		of.lanes = slices.Delete(of.lanes, j, j+1)
+	}
+	first.waiters = slices.Insert(first.waiters, 0, w)
+	of.lanes = slices.Insert(of.lanes, 0, first)
+	l.tenants = slices.Insert(l.tenants, 0, of)
+	of.waiting++
+	l.waiting++
 }
 
 // leave takes a call out that waits no longer.

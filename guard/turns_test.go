@@ -22,7 +22,7 @@ func TestCallsOverTheRateBeginInTheirTurnAndTheRateHolds(t *testing.T) {
 		var group sync.WaitGroup
 		for range 40 {
 			group.Go(func() {
-				if wait := m.AwaitRate(t.Context(), began.Add(10*time.Second), limits, "a", "t", 1); wait != 0 {
+				if wait := m.AwaitRate(t.Context(), began.Add(10*time.Second), false, limits, "a", "t", 1); wait != 0 {
 					t.Errorf("refused: %s", wait)
 				}
 				mu.Lock()
@@ -47,25 +47,25 @@ func TestACallGivesUpWhenItsTimeIsOverOrItsCallerLeaves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var m Meter
 		limits := Limits{Connection: 1}
-		leave, _ := m.AwaitPlace(t.Context(), time.Time{}, limits, "a", "t", 1)
+		leave, _ := m.AwaitPlace(t.Context(), time.Time{}, false, limits, "a", "t", 1)
 		began := time.Now()
-		if none, full := m.AwaitPlace(t.Context(), time.Time{}, limits, "a", "t", 1); none != nil || full != "connection" || time.Since(began) != 0 {
+		if none, full := m.AwaitPlace(t.Context(), time.Time{}, false, limits, "a", "t", 1); none != nil || full != "connection" || time.Since(began) != 0 {
 			t.Errorf("without patience: %q after %s", full, time.Since(began))
 		}
-		if none, full := m.AwaitPlace(t.Context(), began.Add(2*time.Second), limits, "a", "t", 1); none != nil || full != "connection" || time.Since(began) != 2*time.Second {
+		if none, full := m.AwaitPlace(t.Context(), began.Add(2*time.Second), false, limits, "a", "t", 1); none != nil || full != "connection" || time.Since(began) != 2*time.Second {
 			t.Errorf("with 2 s: %q after %s", full, time.Since(began))
 		}
 		began = time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if none, _ := m.AwaitPlace(ctx, began.Add(time.Minute), limits, "a", "t", 1); none != nil || time.Since(began) != time.Second {
+		if none, _ := m.AwaitPlace(ctx, began.Add(time.Minute), false, limits, "a", "t", 1); none != nil || time.Since(began) != time.Second {
 			t.Errorf("left after 1 s: %s", time.Since(began))
 		}
 		if len(m.byPlace.apps) != 0 {
 			t.Errorf("those who gave up are in the line: %v", m.byPlace.apps)
 		}
 		leave()
-		if leave, _ := m.AwaitPlace(t.Context(), time.Now().Add(time.Minute), limits, "a", "t", 1); leave == nil {
+		if leave, _ := m.AwaitPlace(t.Context(), time.Now().Add(time.Minute), false, limits, "a", "t", 1); leave == nil {
 			t.Error("the place is lost")
 		}
 	})
@@ -76,13 +76,13 @@ func TestTenantsTakeTurnsAndSoDoTheirConnections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var m Meter
 		limits := Limits{App: 1}
-		leave, _ := m.AwaitPlace(t.Context(), time.Time{}, limits, "a", "t0", 0)
+		leave, _ := m.AwaitPlace(t.Context(), time.Time{}, false, limits, "a", "t0", 0)
 		var mu sync.Mutex
 		var order []string
 		var group sync.WaitGroup
 		come := func(tenant string, connection int32) {
 			group.Go(func() {
-				leave, full := m.AwaitPlace(t.Context(), time.Now().Add(time.Minute), limits, "a", tenant, connection)
+				leave, full := m.AwaitPlace(t.Context(), time.Now().Add(time.Minute), false, limits, "a", tenant, connection)
 				if leave == nil {
 					t.Errorf("%s %d: %s", tenant, connection, full)
 					return
@@ -114,17 +114,17 @@ func TestWhoIsBlockedBlocksNobodyElse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var m Meter
 		limits := Limits{Connection: 1}
-		blocked, _ := m.AwaitPlace(t.Context(), time.Time{}, limits, "a", "t", 1)
+		blocked, _ := m.AwaitPlace(t.Context(), time.Time{}, false, limits, "a", "t", 1)
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			if leave, _ := m.AwaitPlace(t.Context(), time.Now().Add(time.Minute), limits, "a", "t", 1); leave == nil {
+			if leave, _ := m.AwaitPlace(t.Context(), time.Now().Add(time.Minute), false, limits, "a", "t", 1); leave == nil {
 				t.Error("refused")
 			}
 		}()
 		synctest.Wait()
 		began := time.Now()
-		if leave, full := m.AwaitPlace(t.Context(), began.Add(time.Minute), limits, "a", "t", 2); leave == nil || time.Since(began) != 0 {
+		if leave, full := m.AwaitPlace(t.Context(), began.Add(time.Minute), false, limits, "a", "t", 2); leave == nil || time.Since(began) != 0 {
 			t.Errorf("another connection waits: %q %s", full, time.Since(began))
 		}
 		blocked()
@@ -139,17 +139,17 @@ func TestNobodyOvertakesWhoWaits(t *testing.T) {
 		limits := Limits{PerSecond: 1}
 		began := time.Now()
 		until := began.Add(time.Minute)
-		m.AwaitRate(t.Context(), until, limits, "a", "t", 1)
+		m.AwaitRate(t.Context(), until, false, limits, "a", "t", 1)
 		first := make(chan time.Duration)
 		go func() {
-			m.AwaitRate(t.Context(), until, limits, "a", "t", 1)
+			m.AwaitRate(t.Context(), until, false, limits, "a", "t", 1)
 			first <- time.Since(began)
 		}()
 		synctest.Wait()
 		time.Sleep(time.Second - time.Nanosecond)
 		second := make(chan time.Duration)
 		go func() {
-			m.AwaitRate(t.Context(), until, limits, "a", "t", 1)
+			m.AwaitRate(t.Context(), until, false, limits, "a", "t", 1)
 			second <- time.Since(began)
 		}()
 		if a, b := <-first, <-second; a > b {
@@ -163,23 +163,23 @@ func TestThoseWhoWaitAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var m Meter
 		limits := Limits{App: 1}
-		leave, _ := m.AwaitPlace(t.Context(), time.Time{}, limits, "a", "t", 1)
+		leave, _ := m.AwaitPlace(t.Context(), time.Time{}, false, limits, "a", "t", 1)
 		ctx, stop := context.WithCancel(t.Context())
 		var group sync.WaitGroup
 		for tenant := range MaxWaitingApp / MaxWaitingTenant {
 			for range MaxWaitingTenant {
 				group.Go(func() {
-					m.AwaitPlace(ctx, time.Now().Add(time.Minute), limits, "a", fmt.Sprint(tenant), 1)
+					m.AwaitPlace(ctx, time.Now().Add(time.Minute), false, limits, "a", fmt.Sprint(tenant), 1)
 				})
 			}
 			synctest.Wait()
 			began := time.Now()
-			if leave, _ := m.AwaitPlace(ctx, began.Add(time.Minute), limits, "a", fmt.Sprint(tenant), 2); leave != nil || time.Since(began) != 0 {
+			if leave, _ := m.AwaitPlace(ctx, began.Add(time.Minute), false, limits, "a", fmt.Sprint(tenant), 2); leave != nil || time.Since(began) != 0 {
 				t.Errorf("one more in tenant %d waits", tenant)
 			}
 		}
 		began := time.Now()
-		if leave, _ := m.AwaitPlace(ctx, began.Add(time.Minute), limits, "a", "another", 1); leave != nil || time.Since(began) != 0 {
+		if leave, _ := m.AwaitPlace(ctx, began.Add(time.Minute), false, limits, "a", "another", 1); leave != nil || time.Since(began) != 0 {
 			t.Error("one more of the app waits")
 		}
 		stop()

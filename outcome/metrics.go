@@ -28,6 +28,7 @@ type Metrics struct {
 	holds     prometheus.Gauge
 	waits     prometheus.Histogram
 	async     *prometheus.GaugeVec
+	divided   prometheus.Gauge
 	notices   *prometheus.CounterVec
 	// The issuers are those of the configuration, so that callers cannot make up series.
 	issuerKeys *prometheus.GaugeVec
@@ -149,6 +150,9 @@ func NewMetrics(registry prometheus.Registerer) (*Metrics, error) {
 			Name: "caddy_erpsync_wait_seconds", Help: "How long calls waited for their turn, those that had to (guard wait).",
 			Buckets: []float64{0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300},
 		}),
+		divided: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "caddy_erpsync_limits_divided_by", Help: "Among how many gateways rate and in_flight are divided, each holding its part by itself, while the store that they share gives no answer; 0: it does, or no other gateway uses it.",
+		}),
 		notices: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "caddy_erpsync_tenant_status_total", Help: "SuperOffice's notices of tenants, by what they tell and what followed.",
 		}, []string{"change", "result"}),
@@ -174,7 +178,7 @@ func NewMetrics(registry prometheus.Registerer) (*Metrics, error) {
 	return m, errors.Join(
 		take(registry, &m.requests), take(registry, &m.outcomes), take(registry, &m.duration),
 		take(registry, &m.inFlight), take(registry, &m.renewals), take(registry, &m.up), take(registry, &m.tenants), take(registry, &m.consents),
-		take(registry, &m.stale), take(registry, &m.issuerKeys), take(registry, &m.evicted), take(registry, &m.unwritten), take(registry, &m.holds), take(registry, &m.waits), take(registry, &m.async), take(registry, &m.notices))
+		take(registry, &m.stale), take(registry, &m.issuerKeys), take(registry, &m.evicted), take(registry, &m.unwritten), take(registry, &m.holds), take(registry, &m.waits), take(registry, &m.divided), take(registry, &m.async), take(registry, &m.notices))
 }
 
 func take[C prometheus.Collector](registry prometheus.Registerer, collector *C) error {
@@ -190,6 +194,9 @@ func take[C prometheus.Collector](registry prometheus.Registerer, collector *C) 
 	}
 	return err
 }
+
+// LimitsDivided says among how many gateways the limits are divided; 0: they hold over all of them.
+func (m *Metrics) LimitsDivided(gateways int) { m.divided.Set(float64(gateways)) }
 
 // Began counts a call as in flight. It creates the series of its tenant, which tenant * may not have
 // named before.

@@ -137,6 +137,7 @@ func TestEveryKindOfStoreKeepsWhatStoresPromise(t *testing.T) {
 			valuesKeepTheirPromise(t, of(t).Values)
 			gatewaysKeepTheirPromise(t, of(t).Gateways)
 			boardKeepsItsPromise(t, of(t).Board)
+			claimsKeepTheirPromise(t, of(t))
 			var found Inspection
 			s.inspected = func(i Inspection) { found = i }
 			if s.look(t.Context()); found.Err != nil || found.Policy == "" {
@@ -322,6 +323,7 @@ func TestTheUserOfTheDocsMayDoNoMoreThanIsDone(t *testing.T) {
 	valuesKeepTheirPromise(t, s.Values)
 	gatewaysKeepTheirPromise(t, s.Gateways)
 	boardKeepsItsPromise(t, s.Board)
+	claimsKeepTheirPromise(t, s)
 	s.look(t.Context())
 	stats := admin.Info(t.Context(), "commandstats").Val()
 	for _, right := range rights(t) {

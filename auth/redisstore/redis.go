@@ -75,6 +75,7 @@ type Store struct {
 	Leases   Leases
 	Gateways Gateways
 	Board    Board
+	Claims   Claims
 
 	*conn
 }
@@ -122,7 +123,7 @@ func New(c Config) *Store {
 	if c.Inspected == nil {
 		shared.inspected = func(Inspection) {}
 	}
-	return &Store{Sessions{shared}, Values{shared}, Leases{shared}, Gateways{shared}, Board{shared}, shared}
+	return &Store{Sessions{shared}, Values{shared}, Leases{shared}, Gateways{shared}, Board{shared}, Claims{shared}, shared}
 }
 
 // Close ends the connections.

@@ -36,7 +36,7 @@ func (s Values) Set(ctx context.Context, key, value string, ttl time.Duration) e
 	}
 	defer cancel()
 	if strings.HasPrefix(value, claimed) { // or Get would take a part of it for a claim
-		value = claim(value)
+		value = asClaim(value)
 	}
 	return s.written(asked, s.client.Set(asked, s.value(key), value, ttl).Err())
 }
@@ -62,12 +62,12 @@ func (s Values) SetNX(ctx context.Context, key, value string, ttl time.Duration)
 		return false, err
 	}
 	defer cancel()
-	done, err := s.run(asked, setNXScript, []string{s.value(key)}, claim(value), ttl.Milliseconds()).Int()
+	done, err := s.run(asked, setNXScript, []string{s.value(key)}, asClaim(value), ttl.Milliseconds()).Int()
 	return done == 1, s.written(ctx, err)
 }
 
-// claim returns a value as SetNX stores it, different each time.
-func claim(value string) string { return claimed + rand.Text() + value }
+// asClaim returns a value as SetNX stores it, different each time.
+func asClaim(value string) string { return claimed + rand.Text() + value }
 
 // plain returns the value that was stored.
 func plain(stored string) string {

@@ -32,7 +32,7 @@ func TestOfTwoThatClaimAKeyWithTheSameValueOneHasIt(t *testing.T) {
 func TestAClaimThatIsMadeAgainIsStillItsOwn(t *testing.T) {
 	t.Parallel()
 	s := open(t, redistest.Start(t), "p").Values
-	own := claim("v")
+	own := asClaim("v")
 	for range 2 {
 		if done, err := setNXScript.Run(t.Context(), s.client, []string{s.value("k")}, own, 60_000).Int(); done != 1 || err != nil {
 			t.Errorf("%d %v", done, err)
@@ -43,7 +43,7 @@ func TestAClaimThatIsMadeAgainIsStillItsOwn(t *testing.T) {
 func TestEveryValueComesBackAsItWasSet(t *testing.T) {
 	t.Parallel()
 	s := open(t, redistest.Start(t), "p").Values
-	for _, value := range []string{"", "v", claimed, claimed + "v", claim(""), claim("v"), claim(claim("v"))} {
+	for _, value := range []string{"", "v", claimed, claimed + "v", asClaim(""), asClaim("v"), asClaim(asClaim("v"))} {
 		if err := s.Set(t.Context(), "k", value, time.Minute); err != nil {
 			t.Fatal(err)
 		}

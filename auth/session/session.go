@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/caddy-erpsync/caddy-erpsync/auth"
@@ -288,7 +289,16 @@ func (m *Manager) count(ctx context.Context, scopes ...Place) (all int, err erro
 // RevocationEpoch is a text that changes whenever the app, the tenant or, unless upn is "", the person is revoked. What
 // was made under another mark is not to be used any more.
 func (m *Manager) RevocationEpoch(ctx context.Context, app string, tenant superoffice.Tenant, upn string) (string, error) {
-	return m.Store.Marks(ctx, func(yield func(Place) bool) {
+	return m.Store.Marks(ctx, m.scopes(app, tenant, upn))
+}
+
+// RevocationScopes returns the scopes of which RevocationEpoch is made: the app, the tenant and, unless upn is "", the person.
+func (m *Manager) RevocationScopes(app string, tenant superoffice.Tenant, upn string) []Place {
+	return slices.Collect(m.scopes(app, tenant, upn))
+}
+
+func (m *Manager) scopes(app string, tenant superoffice.Tenant, upn string) iter.Seq[Place] {
+	return func(yield func(Place) bool) {
 		if !yield(appScope(app)) || tenant != superoffice.Onsite && !yield(tenantScope(string(tenant))) || upn == "" {
 			return
 		}
@@ -297,7 +307,7 @@ func (m *Manager) RevocationEpoch(ctx context.Context, app string, tenant supero
 				return
 			}
 		}
-	})
+	}
 }
 
 func (m *Manager) revoke(ctx context.Context, scopes ...Place) error {

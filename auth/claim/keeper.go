@@ -1,0 +1,235 @@
+package claim
+
+import (
+	"context"
+	"crypto/rand"
+	"sync"
+	"time"
+)
+
+const (
+	renewEvery = TTL / 4
+
+	askTimeout = 2 * time.Second
+
+	// together is how many calls are renewed or given back in one question.
+	together = 100
+
+	// maxReturning is how many calls may wait for being given back. What one beyond it holds lasts as long as it was renewed for.
+	maxReturning = 10_000
+
+	// tryAgain is after how long is given back once more what the store did not take.
+	tryAgain = 50 * time.Millisecond
+
+	// settleTimeout bounds how long a refused call waits for what this gateway is just giving back.
+	settleTimeout = 200 * time.Millisecond
+)
+
+// Keeper claims for the calls of one gateway, renews what they hold and gives it back. It is safe for concurrent use.
+type Keeper struct {
+	store   Store
+	gateway string
+
+	// asking is held while calls are renewed or given back, so that nothing is renewed that was given back a moment ago.
+	asking sync.Mutex
+
+	mu        sync.Mutex
+	held      map[*Held]struct{}
+	renewing  bool
+	returning []returned
+	idle      chan struct{} // closed when everything is given back; nil: it is
+}
+
+// returned is what a call held until then.
+type returned struct {
+	Holding
+	at time.Time
+}
+
+// NewKeeper returns a keeper for the gateway of that name.
+func NewKeeper(store Store, gateway string) *Keeper {
+	return &Keeper{store: store, gateway: gateway, held: make(map[*Held]struct{})}
+}
+
+// Claim takes everything that the request wants, or nothing. An error means that the store gave no answer.
+func (k *Keeper) Claim(ctx context.Context, r *Request) (Result, error) {
+	if r.Token == "" {
+		r.Token = rand.Text()
+	}
+	settled := k.settling()
+	result, err := k.store.Claim(ctx, k.gateway, r)
+	if err != nil || settled == nil || result.Refused == Granted || result.Refused == ByRate || result.Refused == ByCoolDown {
+		return result, err
+	}
+	// What is in the way may be what this gateway is just giving back, and its caller has had the answer.
+	select {
+	case <-settled:
+	case <-ctx.Done():
+	case <-time.After(settleTimeout):
+	}
+	again := *r
+	again.Rate = Rate{} // it is charged
+	return k.store.Claim(ctx, k.gateway, &again)
+}
+
+// settling returns a channel that is closed when everything is given back; nil if it is.
+func (k *Keeper) settling() <-chan struct{} {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.idle
+}
+
+// Held is what a call holds until it is given back.
+type Held struct {
+	Holding
+
+	mu   sync.Mutex
+	lost string
+}
+
+// LostTo returns who has held a lease of the call while it was not renewed; "" if nobody was seen to.
+func (h *Held) LostTo() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.lost
+}
+
+// Keep renews what a call holds until it is returned. What it does not hold at the store, because that gave no answer, it takes
+// with the next renewal, if it is free then.
+func (k *Keeper) Keep(h *Held) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.held[h] = struct{}{}
+	if !k.renewing {
+		k.renewing = true
+		go k.renew()
+	}
+}
+
+// renew renews what all calls hold, in one round, until none is left.
+func (k *Keeper) renew() {
+	tick := time.NewTicker(renewEvery)
+	defer tick.Stop()
+	for range tick.C {
+		if !k.renewAll() {
+			return
+		}
+	}
+}
+
+func (k *Keeper) renewAll() (more bool) {
+	k.asking.Lock()
+	defer k.asking.Unlock()
+	k.mu.Lock()
+	calls := make([]*Held, 0, len(k.held))
+	for h := range k.held {
+		calls = append(calls, h)
+	}
+	if len(calls) == 0 {
+		k.renewing = false
+	}
+	k.mu.Unlock()
+	for begin := 0; begin < len(calls); begin += together {
+		some := calls[begin:min(begin+together, len(calls))]
+		holdings := make([]Holding, len(some))
+		for i, h := range some {
+			holdings[i] = h.Holding
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
+		lost, err := k.store.Renew(ctx, k.gateway, holdings)
+		cancel()
+		if err != nil {
+			break // the next round is soon
+		}
+		for i, holder := range lost {
+			if i < len(some) {
+				some[i].mu.Lock()
+				some[i].lost = holder
+				some[i].mu.Unlock()
+			}
+		}
+	}
+	return len(calls) > 0
+}
+
+// Replace renews next in place of h.
+func (k *Keeper) Replace(h, next *Held) {
+	k.Keep(next)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.held, h)
+}
+
+// Return gives back what a call holds, beside its caller. values are removed with it unless they are others by now.
+func (k *Keeper) Return(h *Held, values ...Value) {
+	holding := h.Holding
+	holding.Values = values
+	k.mu.Lock()
+	delete(k.held, h)
+	k.mu.Unlock()
+	k.giveBack(holding)
+}
+
+// Charge counts what is never refused.
+func (k *Keeper) Charge(r Rate) { k.giveBack(Holding{Charge: r}) }
+
+func (k *Keeper) giveBack(h Holding) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.returning) >= maxReturning {
+		return
+	}
+	k.returning = append(k.returning, returned{h, time.Now()})
+	if k.idle == nil {
+		k.idle = make(chan struct{})
+		go k.giveAllBack()
+	}
+}
+
+// giveAllBack gives back until nothing is left. What the store does not take is given back again, for as long as it can be there.
+func (k *Keeper) giveAllBack() {
+	for {
+		k.mu.Lock()
+		late := 0
+		for late < len(k.returning) && time.Since(k.returning[late].at) > TTL {
+			late++
+		}
+		k.returning = k.returning[late:]
+		some := make([]Holding, 0, together)
+		for _, r := range k.returning[:min(len(k.returning), together)] {
+			some = append(some, r.Holding)
+		}
+		if len(some) == 0 {
+			k.returning = nil
+			close(k.idle)
+			k.idle = nil
+			k.mu.Unlock()
+			return
+		}
+		k.mu.Unlock()
+		k.asking.Lock()
+		ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
+		err := k.store.Return(ctx, k.gateway, some)
+		cancel()
+		k.asking.Unlock()
+		if err != nil {
+			time.Sleep(tryAgain)
+			continue
+		}
+		k.mu.Lock()
+		k.returning = k.returning[len(some):]
+		k.mu.Unlock()
+	}
+}
+
+// Close returns when everything is given back, or after a while.
+func (k *Keeper) Close() {
+	settled := k.settling()
+	if settled == nil {
+		return
+	}
+	select {
+	case <-settled:
+	case <-time.After(askTimeout):
+	}
+}
