@@ -47,7 +47,7 @@ func open(ctx context.Context, path string, gateway history.Gateway) (_ *store, 
 	if err != nil {
 		return nil, err
 	}
-	db.SetMaxOpenConns(2) // one writes, one reads
+	db.SetMaxOpenConns(4) // one writes, the others read: people who ask must not keep rows from being written
 	s := &store{Store: sqlstore.New(sqlstore.Options{DB: db, Reader: db, Dialect: dialect{}}), db: db, path: path}
 	defer func() {
 		if err != nil {
