@@ -68,3 +68,13 @@ func TestAHistory(t *testing.T) {
 
 // BenchmarkFailuresOfAMillionKeys asks for what fails among a million keys.
 func BenchmarkFailuresOfAMillionKeys(b *testing.B) { historytest.BenchmarkAMillionKeys(b, newPlace) }
+
+// BenchmarkReadsOfAMillionCalls asks what the console and the commands ask.
+func BenchmarkReadsOfAMillionCalls(b *testing.B) {
+	historytest.BenchmarkReadsOfAMillionCalls(b, newPlace)
+}
+
+// BenchmarkASuccessOverManyKeys closes a hundred thousand keys with one call.
+func BenchmarkASuccessOverManyKeys(b *testing.B) {
+	historytest.BenchmarkASuccessOverManyKeys(b, newPlace)
+}
