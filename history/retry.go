@@ -14,6 +14,8 @@ type Failed struct {
 	Failure
 	// Calls are the last calls of the group's keys, the first that ended first. A key is failing in one of them.
 	Calls []FailedCall
+	// More is how many calls there are beyond MaxFailedCalls.
+	More int
 	// Lost is how many of the group's keys fail through calls that the history no longer has, a resync of everything as one.
 	Lost int
 }

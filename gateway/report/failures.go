@@ -19,15 +19,22 @@ const failuresTimeout = 20 * time.Second
 
 // store returns the store of the history.
 func (s *Sites) store() (history.Store, error) {
+	_, store, err := s.journal()
+	return store, err
+}
+
+// journal returns the history and its store.
+func (s *Sites) journal() (*history.Journal, history.Store, error) {
 	site := s.Newest()
 	if site == nil || site.Platform().History == nil {
-		return nil, &Error{http.StatusConflict, errors.New("no history is configured: add history sqlite to the global option erpsync")}
+		return nil, nil, &Error{http.StatusConflict, errors.New("no history is configured: add history sqlite to the global option erpsync")}
 	}
-	store, err := site.Platform().History.Store()
+	journal := site.Platform().History
+	store, err := journal.Store()
 	if err != nil {
-		return nil, unavailable(err)
+		return nil, nil, unavailable(err)
 	}
-	return store, nil
+	return journal, store, nil
 }
 
 // Failures returns the keys whose last call failed and that no later success covers, by cause.

@@ -111,11 +111,11 @@ func (s *Sites) PlanRetry(ctx context.Context, request RetryRequest) (RetryPlan,
 func (s *Sites) planRetry(ctx context.Context, options retryOptions) (plan RetryPlan, calls []*candidate, err error) {
 	ctx, cancel := context.WithTimeout(ctx, planTimeout)
 	defer cancel()
-	store, err := s.store()
+	journal, store, err := s.journal()
 	if err != nil {
 		return plan, nil, err
 	}
-	plan.Remark = s.settle(ctx)
+	plan.Remark = settle(ctx, journal)
 	all, lost, err := failedCalls(ctx, store, options)
 	if err != nil {
 		return plan, nil, err
@@ -144,8 +144,7 @@ func (s *Sites) planRetry(ctx context.Context, options retryOptions) (plan Retry
 }
 
 // settle waits until the rows of calls that are over can be read. The remark says what may be missing.
-func (s *Sites) settle(ctx context.Context) (remark string) {
-	journal := s.Newest().Platform().History
+func settle(ctx context.Context, journal *history.Journal) (remark string) {
 	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
 	defer cancel()
 	for journal.Queued() > 0 {
@@ -187,8 +186,14 @@ func failedCalls(ctx context.Context, store history.Store, options retryOptions)
 		for _, call := range failed.Calls {
 			all = append(all, &candidate{group: id, FailedCall: call})
 		}
+		f := failureOf(failed.Failure)
+		if failed.More > 0 {
+			lost = append(lost, LeftOut{
+				Group: id, App: f.App, Tenant: f.Tenant, Connection: f.Connection, Outcome: f.Outcome, Calls: failed.More, RequestID: f.RequestID, Oldest: f.First, Newest: f.Last,
+				Why: []Obstacle{{Code: "limit", Says: fmt.Sprintf("more than %d calls of a group", history.MaxFailedCalls)}},
+			})
+		}
 		if failed.Lost > 0 {
-			f := failureOf(failed.Failure)
 			lost = append(lost, LeftOut{
 				Group: id, App: f.App, Tenant: f.Tenant, Connection: f.Connection, Outcome: f.Outcome, Keys: failed.Lost, RequestID: f.RequestID, Oldest: f.First, Newest: f.Last,
 				Why: []Obstacle{{Code: "lost", Says: "their calls are no longer in the history"}},

@@ -553,6 +553,41 @@ func TestWhoLeavesFindsTheRestAndNothingIsSentTwice(t *testing.T) {
 	}
 }
 
+// The history has lost what came of the first second try: the key that it was made under has not.
+func TestWhatWasMadeBeforeIsNoSuccessUnlessItWasOne(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		answer string
+		want   report.RetrySummary
+	}{
+		"it succeeded": {agentOK, report.RetrySummary{Planned: 1, Before: 1}},
+		"it failed":    {agentError, report.RetrySummary{Planned: 1, Failed: 1}},
+		"nobody knows": {"", report.RetrySummary{Planned: 1, Failed: 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newTrial(t)
+			d.call("Cust12345", gatewaytest.SeedBody)
+			d.answers(func(string, string) string {
+				if c.answer == "" {
+					panic(http.ErrAbortHandler)
+				}
+				return c.answer
+			})
+			d.sends()
+			d.store.set(func() { d.store.forgets = true })
+			if summary, events := d.retry(everything, "tove", nil); summary.Sent != 1 {
+				t.Fatalf("%+v %v", summary, events)
+			}
+			d.heal()
+			summary, events := d.retry(everything, "per", nil)
+			if summary != c.want || len(d.sends()) != 0 {
+				t.Errorf("%+v %v, want %+v", summary, events, c.want)
+			}
+		})
+	}
+}
+
 func TestASecondTryEndsWithItsContextAfterTheCallUnderWay(t *testing.T) {
 	t.Parallel()
 	d := newTrial(t)
@@ -662,7 +697,7 @@ func TestABatchTaskIsAcceptedAndNothingMore(t *testing.T) {
 	if summary, events := d.retry(everything, "tove", nil); summary.Accepted != 1 || summary.Sent != 1 || summary.Whole() || d.fails() != 1 {
 		t.Errorf("%+v %v", summary, events)
 	}
-	if summary, events := d.retry(everything, "tove", nil); summary.Before != 1 || summary.Sent != 0 {
+	if summary, events := d.retry(everything, "tove", nil); summary.Accepted != 1 || summary.Sent != 0 || summary.Whole() || len(d.sends()) != 1 {
 		t.Errorf("it is not sent again: %+v %v", summary, events)
 	}
 }

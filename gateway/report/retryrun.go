@@ -51,7 +51,11 @@ func (s *Sites) Retry(ctx context.Context, request RetryRequest, by By, emit fun
 	if options.Plan != "" && options.Plan != plan.Digest {
 		return RetrySummary{}, &Error{http.StatusConflict, fmt.Errorf("plan: what fails has changed, and the plan is %s now: look at it again", plan.Digest)}
 	}
-	if health := s.Newest().Platform().History.Health(); !health.Fails.IsZero() {
+	journal, _, err := s.journal()
+	if err != nil {
+		return RetrySummary{}, err
+	}
+	if health := journal.Health(); !health.Fails.IsZero() {
 		return RetrySummary{}, unavailable(fmt.Errorf("the history cannot be written, so that nobody would know what came of the calls: %w", health.Cause))
 	}
 	r := &retry{sites: s, options: options, by: by, emit: emit, calls: calls, ended: make(map[[3]string]bool), mine: make(map[string]bool)}
@@ -213,13 +217,15 @@ func (r *retry) judge(c *candidate, done *RetriedCall, result gateway.OperatorRe
 		r.summary.Sent++
 	}
 	class := result.Outcome.Class
-	switch {
-	case result.Before != "":
+	if !result.Sent && result.Refusal != nil && result.Refusal.Reason == auth.OutcomeUnknown { // of the call that was made before
+		result.Before, class = result.Refusal.Running, outcome.Unknown
+		done.Outcome = string(class)
+	}
+	if result.Before != "" {
 		done.RequestID, done.Says = result.Before, "it was made before, and is not made again"
-		done.Result = retryBefore
-		r.summary.Before++
-	case !result.Sent && result.Refusal != nil && result.Refusal.Running != "" && madeBefore(result.Refusal.Reason):
-		done.RequestID = result.Refusal.Running
+	}
+	switch {
+	case result.Before != "" && history.Closes(class):
 		done.Result = retryBefore
 		r.summary.Before++
 	case history.Closes(class):
@@ -241,11 +247,6 @@ func (r *retry) judge(c *candidate, done *RetriedCall, result gateway.OperatorRe
 	default:
 		r.tenantWide(c, reason, done.Says)
 	}
-}
-
-// madeBefore reports whether a refusal says that the call was sent before under its Idempotency-Key.
-func madeBefore(reason auth.Reason) bool {
-	return reason == auth.AnswerNotKept || reason == auth.OutcomeUnknown
 }
 
 // tenantWide makes no further calls in a tenant whose next call would be refused or fail for the same reason.

@@ -73,7 +73,8 @@ func (s *Store) FailedCalls(ctx context.Context, group int64) (failed history.Fa
 			failed.Calls = append(failed.Calls, calls...)
 			failed.Lost += len(byEnd[end])
 		}
-		failed.Calls = failed.Calls[:min(len(failed.Calls), history.MaxFailedCalls)]
+		failed.More = max(len(failed.Calls)-history.MaxFailedCalls, 0)
+		failed.Calls = failed.Calls[:len(failed.Calls)-failed.More]
 		return nil
 	})
 	return failed, err
