@@ -207,9 +207,7 @@ func overview(r *request) (*page, error) {
 		return nil, err
 	}
 	failures, failuresErr := r.failures(ctx)
-	month := lastDays(30, time.Now())
-	month.Whole = true
-	usage, usageErr := r.usage(ctx, month)
+	usage, usageErr := r.month(ctx)
 	for _, err := range []error{failuresErr, usageErr} {
 		if err != nil && !isNoHistory(err) {
 			return nil, err

@@ -162,6 +162,21 @@ func (s *scope) usage(ctx context.Context, filter UsageFilter) ([]Usage, error) 
 	return slices.DeleteFunc(all, func(u Usage) bool { return !s.sees(u.Tenant) }), nil
 }
 
+// month returns the calls of the last 30 days, of the viewer's tenants.
+func (s *scope) month(ctx context.Context) ([]Usage, error) {
+	all, err := s.console.known.month(ctx)
+	if err != nil || !s.limited() {
+		return all, err
+	}
+	seen := make([]Usage, 0, len(s.tenants))
+	for _, u := range all {
+		if s.sees(u.Tenant) {
+			seen = append(seen, u)
+		}
+	}
+	return seen, nil
+}
+
 // find asks SuperOffice which key belongs to what.
 func (s *scope) find(ctx context.Context, request report.FindRequest) (report.Found, error) {
 	if !s.sees(request.Tenant) {
