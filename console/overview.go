@@ -62,10 +62,10 @@ type placeKey struct {
 // places returns every place that the viewer sees, from what the gateway, the failures and the last 30 days tell.
 func places(status *report.Status, failures []report.Failure, usage []Usage) (all []place) {
 	type tenantKey struct{ environment, app, tenant string }
-	connections := make(map[tenantKey][]int32)
-	counted := make(map[placeKey]Counts)
-	succeeded := make(map[placeKey]time.Time)
-	failing := make(map[placeKey][]report.Failure)
+	connections := make(map[tenantKey][]int32, len(usage))
+	counted := make(map[placeKey]Counts, len(usage))
+	succeeded := make(map[placeKey]time.Time, len(usage))
+	failing := make(map[placeKey][]report.Failure, len(failures))
 	note := func(k placeKey) {
 		t := tenantKey{k.environment, k.app, k.tenant}
 		if !slices.Contains(connections[t], k.connection) {
@@ -87,14 +87,17 @@ func places(status *report.Status, failures []report.Failure, usage []Usage) (al
 		failing[k] = append(failing[k], f)
 		note(k)
 	}
-	named := make(names)
+	named := make(names, len(usage))
+	n := len(usage) + len(failures)
 	for _, app := range status.Apps {
+		n += len(app.Tenants)
 		for _, t := range app.Tenants {
 			if t.Name != "" {
 				named[t.Tenant] = t.Name
 			}
 		}
 	}
+	all = make([]place, 0, n)
 	for _, app := range status.Apps {
 		for _, t := range app.Tenants {
 			t.Name = named[t.Tenant] // which one app may know and another not

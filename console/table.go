@@ -179,12 +179,22 @@ func (t *table[T]) selected(query url.Values) []T {
 				return strings.Compare(strings.ToLower(x), strings.ToLower(y))
 			}
 		}
-		slices.SortStableFunc(rows, func(a, b T) int {
+		// By index: rows are large, and a stable sort moves each of them many times.
+		order := make([]int, len(rows))
+		for i := range order {
+			order[i] = i
+		}
+		slices.SortFunc(order, func(i, j int) int {
 			if desc {
-				return compare(b, a)
+				return cmp.Or(compare(rows[j], rows[i]), i-j)
 			}
-			return compare(a, b)
+			return cmp.Or(compare(rows[i], rows[j]), i-j)
 		})
+		sorted := make([]T, len(rows))
+		for to, from := range order {
+			sorted[to] = rows[from]
+		}
+		rows = sorted
 	}
 	return rows
 }
