@@ -58,6 +58,9 @@ func TestAnERPNumberIsLookedUpInSuperOffice(t *testing.T) {
 	target := "/tenants/" + uno + "?find=C-1001&find-by=erp&find-connection=613"
 	_, page := f.see("", target)
 	f.want(page, "Nordfjord Bygg", "company 4711", "/calls?key=386&amp;tenant=Cust12345")
+	if strings.Contains(page, "data-refresh") {
+		t.Error("the page follows, and has SuperOffice asked again with each change")
+	}
 	if len(w.asked) != 1 || w.asked[0].App != "erp" || w.asked[0].Environment != "online" || w.asked[0].Connection != 613 || w.asked[0].ERP == nil || *w.asked[0].ERP != "C-1001" {
 		t.Fatalf("%+v", w.asked)
 	}

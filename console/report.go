@@ -94,7 +94,7 @@ func reportTable(r *request, rows []reportLine) *table[reportLine] {
 		return column[reportLine]{Key: key, Title: title, Number: true, Of: func(l reportLine) cell { return cell{Text: strconv.Itoa(of(l.Counts))} }}
 	}
 	return &table[reportLine]{
-		Caption: "By customer and connection", Rows: rows, Empty: "No call was made in this month, or its days are no longer kept.",
+		Caption: "By customer and connection", PerPage: 200, Rows: rows, Empty: "No call was made in this month, or its days are no longer kept.",
 		Columns: []column[reportLine]{
 			{Key: "customer", Title: "Customer", Of: func(l reportLine) cell {
 				return cell{Text: l.Name, Sub: l.Tenant, Href: tenantHref(r, l.Tenant)}

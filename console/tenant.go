@@ -133,7 +133,7 @@ func tenantPage(r *request) (*page, error) {
 	if body.Find.table != nil {
 		sheets = append(sheets, body.Find.table)
 	}
-	return &page{Title: body.Name, Template: "tenant", Body: body, Sheets: sheets, Live: true}, nil
+	return &page{Title: body.Name, Template: "tenant", Body: body, Sheets: sheets, Live: body.Find.Text == ""}, nil // or SuperOffice would be asked again with each change
 }
 
 // answer says in one sentence how the tenant is.
