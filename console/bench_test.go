@@ -21,7 +21,7 @@ func BenchmarkOverviewOfTenThousandTenants(b *testing.B) {
 	for i := range 10_000 {
 		tenant := fmt.Sprintf("Cust%d", 30_000+i)
 		app.Tenants = append(app.Tenants, report.TenantStatus{Tenant: tenant, Name: fmt.Sprintf("Customer number %d AS", i), Granted: true, Succeeded: &now})
-		w.used = append(w.used, console.Usage{Environment: "online", App: "erp", Tenant: tenant, Connection: 612, Counts: console.Counts{Succeeded: 90}, LastSuccess: now})
+		w.used = append(w.used, console.Usage{Day: now.UTC().Truncate(24 * time.Hour), Environment: "online", App: "erp", Tenant: tenant, Connection: 612, Counts: console.Counts{Succeeded: 90}, LastSuccess: now})
 		if i%3 == 0 {
 			w.fails.Failures = append(w.fails.Failures, report.Failure{Group: int64(i), Environment: "online", App: "erp", Tenant: tenant, Connection: 612, Outcome: "error", Keys: 1})
 		}

@@ -100,7 +100,7 @@ func (w *world) Usage(_ context.Context, f console.UsageFilter) ([]console.Usage
 	defer w.mu.Unlock()
 	var found []console.Usage
 	for _, u := range w.used {
-		if f.Whole || !u.Day.Before(f.Since) && u.Day.Before(f.Until) {
+		if !u.Day.Before(f.Since) && u.Day.Before(f.Until) {
 			found = append(found, u)
 		}
 	}

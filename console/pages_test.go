@@ -3,6 +3,7 @@ package console_test
 import (
 	"encoding/csv"
 	"errors"
+	"fmt"
 	"net/http"
 	"regexp"
 	"strings"
@@ -103,6 +104,13 @@ func TestAMonthIsReportedByCustomer(t *testing.T) {
 	f.want(page, "Report for March 2026", "2\u202f005", "1\u202f999", "99.9 %", "month=2026-02", "month=2026-04")
 	if strings.Contains(page, "7777") {
 		t.Error("another month's day is in it")
+	}
+	f.want(page, "Calls by day")
+	for i := range 501 {
+		w.used = append(w.used, console.Usage{Day: month, Environment: "online", App: "erp", Tenant: fmt.Sprintf("Cust%d", i), Connection: 1, Counts: console.Counts{Succeeded: 1}})
+	}
+	if _, page := f.see("", "/report?month=2026-03"); strings.Contains(page, "Calls by day") || !strings.Contains(page, "too many customers to draw") || !strings.Contains(page, "2\u202f506") {
+		t.Errorf("with many customers: %.2000s", page)
 	}
 	for _, month := range []string{"x", "3026-01", "0001-01"} {
 		if _, page := f.see("", "/report?month="+month); !strings.Contains(page, "The month is not over") {
