@@ -51,6 +51,7 @@ fuzz:
 	$(GO) test -run '^$$' -fuzz FuzzProve -fuzztime $(FUZZ) ./auth/idp
 	$(GO) test -run '^$$' -fuzz FuzzParsePrivateKey -fuzztime $(FUZZ) ./auth/systemuser
 	$(GO) test -run '^$$' -fuzz FuzzReadApproval -fuzztime $(FUZZ) ./auth/superid
+	$(GO) test -run '^$$' -fuzz FuzzRetryAfter -fuzztime $(FUZZ) ./notify
 	$(GO) test -run '^$$' -fuzz FuzzVerifyPush -fuzztime $(FUZZ) ./auth/superid
 	$(GO) test -run '^$$' -fuzz FuzzReadTenants -fuzztime $(FUZZ) ./internal/operator
 	$(GO) test -run '^$$' -fuzz FuzzCSV -fuzztime $(FUZZ) ./console

@@ -24,7 +24,7 @@ func TestAProductionBuildHoldsNoSandbox(t *testing.T) {
 // The wire and the decision must be readable, and testable, without Caddy.
 func TestTheInnerRoomsKnowNoCaddy(t *testing.T) {
 	t.Parallel()
-	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "./superoffice", "./auth/...", "./outcome", "./guard/...", "./history", "./gateway/...").CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "./superoffice", "./auth/...", "./outcome", "./guard/...", "./history", "./notify", "./gateway/...").CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
