@@ -50,7 +50,14 @@ func newRuntime(h *Handler, s *server) (*handlerRuntime, error) {
 		return nil, err
 	}
 	b.platform.History = journal
-	releaseAll := func() { release(); releaseJournal() }
+	notifier, releaseNotifier, err := b.takeNotifier(state)
+	if err != nil {
+		release()
+		releaseJournal()
+		return nil, err
+	}
+	b.platform.Notices = notifier
+	releaseAll := func() { releaseNotifier(); release(); releaseJournal() } // the notifier writes what it saw last into the state's store
 	g, err := gateway.New(b.config, b.platform, state)
 	if err != nil {
 		releaseAll()
@@ -58,6 +65,9 @@ func newRuntime(h *Handler, s *server) (*handlerRuntime, error) {
 	}
 	r := &handlerRuntime{gateway: g, logger: s.logger, grace: s.grace, release: releaseAll}
 	r.checkPlace = func() error { return s.checkPlace(h) }
+	if notifier != nil {
+		r.notify = func() func() { return notifier.Start(g.NoticeSettings(s.notices.settings)) }
+	}
 	r.probes = probe.NewDesk(g)
 	r.site = &report.Site{Gateway: g, Probes: r.probes, Origin: func() string { return s.publicOrigin(h) }}
 	endpoints := b.pages()

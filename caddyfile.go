@@ -531,13 +531,17 @@ func duration(d *caddyfile.Dispenser, into *caddy.Duration) option {
 		if !d.AllArgs(&raw) {
 			return errUsage
 		}
-		value, err := caddy.ParseDuration(raw)
-		if err != nil || value <= 0 {
-			return d.Errf("invalid duration %q: must be positive and have a unit, such as 30s or 8h", raw)
-		}
-		*into = caddy.Duration(value)
-		return nil
+		return parseDuration(d, into, raw)
 	}}
+}
+
+func parseDuration(d *caddyfile.Dispenser, into *caddy.Duration, raw string) error {
+	value, err := caddy.ParseDuration(raw)
+	if err != nil || value <= 0 {
+		return d.Errf("invalid duration %q: must be positive and have a unit, such as 30s or 8h", raw)
+	}
+	*into = caddy.Duration(value)
+	return nil
 }
 
 func number(d *caddyfile.Dispenser, into *int) option {

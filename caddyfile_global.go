@@ -35,6 +35,16 @@ func init() {
 //			keep      <duration>
 //			max_size  <size>
 //		}
+//		notify {
+//			webhook  <url> {
+//				secret  <secret...>
+//				trust   <ca-file>
+//			}
+//			after            <failures> [<duration>]
+//			credential       <name> <yyyy-mm-dd>
+//			credential_ends  <duration>
+//			source           <uri>
+//		}
 //	}
 func (s *Service) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next()
@@ -52,6 +62,7 @@ func (s *Service) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			return nil
 		}},
 		"history": {usage: "sqlite { path <path> … }, or history postgres { dsn {file./path} … }", once: true, read: func() error { return s.readHistory(d) }},
+		"notify":  {usage: "{ webhook <url> … }", once: true, read: func() error { return s.readNotify(d) }},
 	})
 }
 

@@ -223,6 +223,14 @@ func TestAWrongOperatorsSocketIsRefusedWithItsLine(t *testing.T) {
 		"erpsync {\n\toperators unixgram//run/x.sock\n}":              want,
 		"erpsync {\n\toperators unix//a.sock\n\toperators unix//b\n}": `option "operators" specified more than once`,
 		"erpsync {\n\toperators /run/caddy/erpsync.sock\n}":           want,
+		"erpsync {\n\tnotify {\n\t\twebhook https://hooks.example/x {\n\t\t\tsecret {file./run/a} {file./run/b}\n\t\t}\n\t\tafter 5 1h\n\t}\n}": "",
+		"erpsync {\n\tnotify on\n}":                                        "write: notify { webhook <url> … }",
+		"erpsync {\n\tnotify {\n\t\twebhook\n\t}\n}":                       "write: webhook <url> { secret <secret...> … }",
+		"erpsync {\n\tnotify {\n\t\twebhook http://hooks.example/\n\t}\n}": "webhook: want https; plain http is taken on loopback only",
+		"erpsync {\n\tnotify {\n\t\tafter 0\n\t}\n}":                       `invalid number "0": must be 1 or more`,
+		"erpsync {\n\tnotify {\n\t\tafter 3 15\n\t}\n}":                    `invalid duration "15": must be positive and have a unit`,
+		"erpsync {\n\tnotify {\n\t\tcredential secret 31.3.2027\n\t}\n}":   `invalid day "31.3.2027": want yyyy-mm-dd, such as 2027-03-31`,
+		"erpsync {\n\tnotify {\n\t\twebhok x\n\t}\n}":                      `unknown option "webhok"; did you mean webhook?`,
 	} {
 		err := new(Service).UnmarshalCaddyfile(caddyfile.NewTestDispenser(config))
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {

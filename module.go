@@ -116,6 +116,8 @@ type handlerRuntime struct {
 	grace func() <-chan time.Time
 	// checkPlace judges where the handler stands in its site, which is known when every site is provisioned.
 	checkPlace func() error
+	// notify begins to tell how connections are; what it returns ends that. Nil: nobody is told.
+	notify func() (stop func())
 	// release returns what is shared between configurations.
 	release func()
 }
@@ -132,7 +134,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	s := newServer(ctx)
-	s.history = module.(*Service).history
+	s.history, s.notices = module.(*Service).history, module.(*Service).notices
 	if err := h.provision(s); err != nil {
 		return err
 	}

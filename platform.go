@@ -22,6 +22,7 @@ type server struct {
 	logger  *zap.Logger
 	storage certmagic.Storage
 	history *usedHistory // nil: none is kept
+	notices *usedNotices // nil: nobody is told
 	// transport replaces Caddy's; nil in production.
 	transport http.RoundTripper
 }

@@ -38,11 +38,17 @@ type Service struct {
 	// person they hold what the audit log of the site does. Absent: no history is kept.
 	HistoryRaw json.RawMessage `json:"history,omitempty" caddy:"namespace=erpsync.history inline_key=driver"`
 
+	// Who is told when a tenant's connection changes state: failing and well again, a consent that was withdrawn, a hold, a
+	// suspension, a credential that ends. One gateway of a store tells for all. Absent: nobody is told.
+	Notify *Notify `json:"notify,omitempty"`
+
 	address  caddy.NetworkAddress
 	history  *usedHistory // nil: none is kept
+	notices  *usedNotices // nil: nobody is told
 	mu       sync.Mutex
 	handlers []*handlerRuntime
 	stop     context.CancelFunc
+	quiet    []func() // each ends the notices of a handler
 }
 
 // operators are the servers of the sockets in use, by address: a server that is shut down drops a request that it has
@@ -85,6 +91,9 @@ func (s *Service) Provision(ctx caddy.Context) (err error) {
 		if s.address, err = parseOperators(caddy.NewReplacer().ReplaceAll(s.Operators, "")); err != nil {
 			return err
 		}
+	}
+	if err := s.provisionNotices(ctx); err != nil {
+		return err
 	}
 	return s.provisionHistory(ctx)
 }
@@ -138,6 +147,11 @@ func (s *Service) Start() error {
 	for _, handler := range s.handlers {
 		handler.start(ctx)
 	}
+	for _, handler := range s.handlers { // once every tenant is known that a handler grants
+		if handler.notify != nil {
+			s.quiet = append(s.quiet, handler.notify())
+		}
+	}
 	return nil
 }
 
@@ -168,6 +182,9 @@ func (s *Service) key() string { return s.address.String() }
 func (s *Service) Stop() error {
 	if s.stop == nil {
 		return nil // it was refused
+	}
+	for _, quiet := range s.quiet {
+		quiet()
 	}
 	s.stop()
 	for _, handler := range s.handlers {

@@ -60,6 +60,18 @@ type Config struct {
 	ForwardTrace bool
 }
 
+// EnvironmentLabel names the environment to operators: its name, its base URL if
+// it has none of its own, or the URL of an onsite WebAPI.
+func (c *Config) EnvironmentLabel() string {
+	switch {
+	case c.Upstream != "":
+		return c.Upstream
+	case c.Environment.Name() == "custom":
+		return c.Environment.Base()
+	}
+	return c.Environment.Name()
+}
+
 // AppConfig is one registration in SuperOffice's developer portal; onsite just a name with grants.
 type AppConfig struct {
 	Name         string

@@ -17,6 +17,7 @@ const (
 // consentLost records that SuperOffice refused the app's system user in the tenant, and
 // says so to operators if it was not so before.
 func (g *Gateway) consentLost(app *App, tenant superoffice.Tenant, cause error, message string) {
+	g.tellConsent(app, tenant, false)
 	if g.state.health.SetConsent(app.Name, string(tenant), outcome.ConsentRequired, message) == outcome.ConsentRequired {
 		return
 	}
@@ -30,6 +31,7 @@ func (g *Gateway) consentLost(app *App, tenant superoffice.Tenant, cause error, 
 // Consented records that SuperOffice takes the app's system user in the tenant, or that its
 // administrator approved, and forgets that it was refused.
 func (g *Gateway) Consented(app *App, tenant superoffice.Tenant) {
+	g.tellConsent(app, tenant, true)
 	if g.state.health.SetConsent(app.Name, string(tenant), outcome.Approved, "") != outcome.ConsentRequired {
 		return
 	}

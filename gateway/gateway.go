@@ -58,6 +58,9 @@ func New(config Config, platform Platform, state *SharedState) (*Gateway, error)
 	if platform.History != nil { // the last, when everything about a call is known
 		g.recorders = append(g.recorders, platform.History.Recorder(g.EnvironmentLabel()))
 	}
+	if platform.Notices != nil {
+		g.recorders = append(g.recorders, platform.Notices)
+	}
 	g.prover = auth.NewProver(g.newAPIClient(platform.Transport), nil)
 	g.prover.Charged = g.chargeProof
 	g.strangers = guard.NewStrangers(proofLimits)
@@ -141,15 +144,7 @@ func (g *Gateway) State() *SharedState { return g.state }
 
 // EnvironmentLabel names the environment to operators: its name, its base URL if
 // it has none of its own, or the URL of an onsite WebAPI.
-func (g *Gateway) EnvironmentLabel() string {
-	switch {
-	case !g.Online():
-		return g.config.Upstream
-	case g.config.Environment.Name() == "custom":
-		return g.config.Environment.Base()
-	}
-	return g.config.Environment.Name()
-}
+func (g *Gateway) EnvironmentLabel() string { return g.config.EnvironmentLabel() }
 
 // Enter counts a request in until Leave, so that what it needs outlives a configuration
 // that is replaced meanwhile.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/caddy-erpsync/caddy-erpsync/auth/systemuser"
 	"github.com/caddy-erpsync/caddy-erpsync/history"
+	"github.com/caddy-erpsync/caddy-erpsync/notify"
 	"github.com/caddy-erpsync/caddy-erpsync/outcome"
 )
 
@@ -31,6 +32,8 @@ type Platform struct {
 	Draining func() bool
 	// History keeps calls as rows; nil: none is kept.
 	History *history.Journal
+	// Notices watches how connections are; nil: nobody is told.
+	Notices *notify.Notifier
 	// Node names this process in audit lines.
 	Node string
 }

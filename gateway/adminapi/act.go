@@ -29,6 +29,7 @@ type act struct {
 	Sessions                 *int     // that were ended
 	Connection               *int32   // of a hold, a look-up or a failure
 	Question                 string   // of a look-up
+	Kind                     string   // of a sample of a notice
 	Found                    *int     // matches of a look-up
 	Group                    int64    // of failures; 0: none
 	Retried                  *report.RetrySummary
@@ -51,7 +52,7 @@ func (a *act) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 		return err
 	}
 	for _, field := range []struct{ name, value string }{
-		{"app", a.App}, {"tenant", a.Tenant}, {"user", a.privacy.Principal(a.User)}, {"environment", a.Environment}, {"reason", a.Reason}, {"for", a.For}, {"node", a.Node},
+		{"app", a.App}, {"tenant", a.Tenant}, {"user", a.privacy.Principal(a.User)}, {"environment", a.Environment}, {"kind", a.Kind}, {"reason", a.Reason}, {"for", a.For}, {"node", a.Node},
 	} {
 		if field.value != "" { // as it was asked for, so that it may be of any length
 			enc.AddString(field.name, field.value[:min(len(field.value), maxText)])

@@ -3,11 +3,14 @@ package adminapi
 import (
 	"cmp"
 	"context"
+	"errors"
 	"net/http"
 	"os/user"
 	"strconv"
 
 	"go.uber.org/zap/zapcore"
+
+	"github.com/caddy-erpsync/caddy-erpsync/gateway/report"
 )
 
 // Proof is what shows who an actor is. The list is closed: it stands in audit lines.
@@ -47,6 +50,14 @@ func (a Actor) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 
 // overflowUID is the user that Linux names where the peer's own has no number in this user namespace.
 const overflowUID = 65534
+
+// identified returns an error if nothing shows who the actor is.
+func (a Actor) identified() error {
+	if a.Identified() {
+		return nil
+	}
+	return &report.Error{Status: http.StatusForbidden, Err: errors.New("nothing shows who asks, and what leaves the gateway needs a name: use the operators' socket (operators among the global options), or a client certificate")}
+}
 
 type peerKey struct{}
 

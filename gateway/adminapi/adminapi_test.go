@@ -148,12 +148,14 @@ func TestEveryRouteThatActsLeavesALineAndNoOther(t *testing.T) {
 		report.RetryPath: `{"all":true}`, report.RetryPlanPath: `{"all":true}`,
 		report.ForgetPath: `{"tenant":"Cust1"}`,
 		report.RemovePath: `{"app":"erp","tenant":"Cust1"}`, report.RevokePath: `{"tenant":"Cust1","user":"tove@uno.example"}`,
+		report.NotifyTestPath: `{"kind":"failing"}`,
 	}
 	acts := map[string]string{
 		report.CheckPath: "check", report.FindPath: "find", report.ProbePath: "probe", report.ExportPath: "tenants_export", report.ImportPath: "tenants_import", report.RemovePath: "tenants_remove",
 		report.RevokePath: "revoke", report.HoldPath: "hold", report.ReleasePath: "release", report.CloseFailurePath: "failures_close", report.ImportHistoryPath: "history_import",
-		report.RetryPath:  "retry",
-		report.ForgetPath: "history_forget",
+		report.RetryPath:      "retry",
+		report.ForgetPath:     "history_forget",
+		report.NotifyTestPath: "notify_test",
 	}
 	for _, route := range api.Routes() {
 		before := logs.Len()

@@ -60,6 +60,7 @@ type Route struct {
 //	GET  /erpsync/history?tenant=          calls, the newest first; also connection=, app=, environment=, key=, everything=, outcome=, decision=, reason=, principal=, request_id=, since=, until=, keys=, before=, limit=
 //	GET  /erpsync/month?month=2026-11      what was called in a month, by tenant and connection; also tenant=, app=, environment=
 //	POST /erpsync/forget                   {"tenant", "environment", "app", "dry_run"}: remove all that the history keeps of a tenant
+//	POST /erpsync/notify/test              {"kind", "environment"}: have a sample of a notice sent
 //	POST /erpsync/revoke                   {"app"} | {"tenant"} | {"tenant", "user"}: end sessions, tickets, kept answers
 //
 // Where an app stands in several environments, "environment" says which is meant. Answers are JSON and hold no
@@ -163,6 +164,17 @@ func (a API) Routes() []Route {
 			calls := int(forgotten.Calls)
 			done.Removed, done.Nothing = &calls, err == nil && (!forgotten.Removed || forgotten.Nothing())
 			return forgotten, err
+		})},
+		{Method: http.MethodPost, Path: report.NotifyTestPath, act: "notify_test", serve: ordered(func(ctx context.Context, q report.NotifyTestRequest, done *act) (report.NotifyTest, error) {
+			done.Environment, done.Kind = q.Environment, q.Kind
+			if err := done.Actor.identified(); err != nil {
+				return report.NotifyTest{}, err
+			}
+			tested, err := a.Sites.TestNotices(ctx, q)
+			if err == nil && tested.Receiver != "" && !tested.Received {
+				done.Failed = tested.Cause
+			}
+			return tested, err
 		})},
 		{Method: http.MethodPost, Path: report.RevokePath, act: "revoke", serve: ordered(func(ctx context.Context, q report.Revocation, done *act) (report.Revoked, error) {
 			done.App, done.Tenant, done.User = said(q.App), said(q.Tenant), said(q.User)

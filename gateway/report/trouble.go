@@ -28,7 +28,7 @@ func (s *Sites) troubles() (found []Trouble) {
 			found = append(found, historyTroubles(journal.Health())...)
 		}
 	}
-	return found
+	return append(found, s.noticeTroubles(time.Now())...)
 }
 
 func storeTroubles(h gateway.StoreHealth, strict bool) (found []Trouble) {

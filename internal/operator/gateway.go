@@ -35,6 +35,7 @@ func init() {
 	command.Add(retryCommand)
 	command.Add(historyCommand)
 	command.Add(reportCommand)
+	command.Add(notifyCommand)
 }
 
 // maxAnswer bounds what a gateway may answer: ten thousand tenants fit.

@@ -52,6 +52,11 @@ func OpenText(option, raw string, logger *zap.Logger) (*Source, error) {
 	}, logger)
 }
 
+// OpenAs is as Open, for a secret of a form that parse judges.
+func OpenAs(option, raw string, parse func(string) (auth.Secret, error), logger *zap.Logger) (*Source, error) {
+	return open(option, raw, parse, logger)
+}
+
 func open(option, raw string, parse func(string) (auth.Secret, error), logger *zap.Logger) (*Source, error) {
 	s := &Source{option: option, raw: raw, parse: parse, logger: logger}
 	var err error
