@@ -16,6 +16,7 @@ const freshFor = 2 * time.Second
 // month, of which a few more or less change no view. Pages that follow ask all the time, so that theirs is never older than freshFor.
 const (
 	staleFor      = 10 * time.Second
+	monthFreshFor = time.Minute
 	monthStaleFor = 10 * time.Minute
 )
 
@@ -28,18 +29,18 @@ type known struct {
 }
 
 func (k *known) status(ctx context.Context) (report.Status, error) {
-	return k.statuses.get(ctx, staleFor, k.source.Status)
+	return k.statuses.get(ctx, freshFor, staleFor, k.source.Status)
 }
 
 func (k *known) failures(ctx context.Context) (report.Failures, error) {
-	return k.fails.get(ctx, staleFor, func(ctx context.Context) (report.Failures, error) {
+	return k.fails.get(ctx, freshFor, staleFor, func(ctx context.Context) (report.Failures, error) {
 		return k.source.Failures(ctx, report.FailuresRequest{})
 	})
 }
 
 // month returns the calls of the last 30 days, summed up.
 func (k *known) month(ctx context.Context) ([]Usage, error) {
-	return k.months.get(ctx, monthStaleFor, func(ctx context.Context) ([]Usage, error) {
+	return k.months.get(ctx, monthFreshFor, monthStaleFor, func(ctx context.Context) ([]Usage, error) {
 		kept, err := k.source.History()
 		if err != nil {
 			return nil, err
@@ -60,8 +61,8 @@ type cached[T any] struct {
 }
 
 // get returns the answer, which one caller at a time asks for; the others wait for it, or take the last one while it is not stale.
-func (c *cached[T]) get(ctx context.Context, stale time.Duration, ask func(context.Context) (T, error)) (T, error) {
-	if value, age := c.last(); age < freshFor {
+func (c *cached[T]) get(ctx context.Context, fresh, stale time.Duration, ask func(context.Context) (T, error)) (T, error) {
+	if value, age := c.last(); age < fresh {
 		return value, nil
 	} else if age < stale {
 		c.refresh(ask)
@@ -69,7 +70,7 @@ func (c *cached[T]) get(ctx context.Context, stale time.Duration, ask func(conte
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if value, age := c.last(); age < freshFor { // who waited has its answer
+	if value, age := c.last(); age < fresh { // who waited has its answer
 		return value, nil
 	}
 	return c.ask(ctx, ask)

@@ -16,7 +16,7 @@ func TestAnAnswerIsGivenAgainForAShortTimeAndAskedForBesideThePages(t *testing.T
 		var fails error
 		get := func() int {
 			t.Helper()
-			value, err := c.get(t.Context(), staleFor, func(context.Context) (int, error) {
+			value, err := c.get(t.Context(), freshFor, staleFor, func(context.Context) (int, error) {
 				asked++
 				time.Sleep(time.Second)
 				return asked, fails
@@ -45,7 +45,7 @@ func TestAnAnswerIsGivenAgainForAShortTimeAndAskedForBesideThePages(t *testing.T
 			t.Error("an error takes an answer away that is not stale")
 		}
 		time.Sleep(2 * time.Second)
-		if _, err := c.get(t.Context(), staleFor, func(context.Context) (int, error) { return 0, fails }); !errors.Is(err, fails) {
+		if _, err := c.get(t.Context(), freshFor, staleFor, func(context.Context) (int, error) { return 0, fails }); !errors.Is(err, fails) {
 			t.Errorf("a stale answer hides an error: %v", err)
 		}
 	})
