@@ -11,7 +11,7 @@ test: setup
 
 # outage breaks what is around two gateways in fifteen ways and counts what was felt, doubled and lost, moves the slot of a Cluster and kills its master, has the version before this one share a store with it, and plays a night at three. It takes some minutes, so it is no part of test.
 outage: setup
-	$(GO) test -count=1 -timeout 15m -tags outage -run 'NeitherLost|StrictStore|FullDisk|TheNight|TwoVersions' -v ./e2e
+	$(GO) test -count=1 -timeout 15m -tags outage -run 'NeitherLost|StrictStore|FullDisk|TheNight|TwoVersions|StoppedPostgreSQL' -v ./e2e
 
 # allocations stores what the stages allocate now. Say in the commit why it is more.
 allocations:

@@ -102,7 +102,9 @@ func TestAHistory(t *testing.T) {
 
 // BenchmarkFailuresOfAMillionKeys asks for what fails among a million keys.
 func BenchmarkFailuresOfAMillionKeys(b *testing.B) {
-	historytest.BenchmarkAMillionKeys(b, func(t testing.TB) *historytest.At { return &historytest.At{Place: newPlace(t)} })
+	historytest.BenchmarkAMillionKeys(b, func(t testing.TB) *historytest.At { return &historytest.At{Place: newPlace(t)} }, func(at *historytest.At) {
+		exec(b, at.Place.(*place), "VACUUM ANALYZE")
+	})
 }
 
 func TestAKilledGatewayLosesNothingThatWasCommittedAndLeavesItsCallsUnknown(t *testing.T) {

@@ -164,7 +164,7 @@ func TestAServersErrorIsToldWithoutWhatItQuotes(t *testing.T) {
 	t.Parallel()
 	s := openAt(t, newPlace(t), historytest.ThisNode)
 	for code, never := range map[string]bool{
-		"22021": true, "22P05": true, "23505": true, "51500": true, // the row's own
+		"22021": true, "22P05": true, "23505": true, "54000": true, // the row's own
 		"42601": false, "42703": false, "42501": false, // ours, or the administrator's
 		"53100": false, "53300": false, "25006": false, "57P01": false, "58030": false, "57014": false,
 	} {
@@ -172,7 +172,7 @@ func TestAServersErrorIsToldWithoutWhatItQuotes(t *testing.T) {
 			_, err := tx.Exec("DO $$ BEGIN RAISE EXCEPTION 'key (canary)' USING ERRCODE = '" + code + "', DETAIL = 'canary', HINT = 'canary'; END $$")
 			return err
 		})
-		quotes := strings.HasPrefix(code, "22") || strings.HasPrefix(code, "23") || code == "42601" || code == "42703" || code == "51500"
+		quotes := strings.HasPrefix(code, "22") || strings.HasPrefix(code, "23") || code == "42601" || code == "42703" || code == "54000"
 		if err == nil || errors.Is(err, history.ErrNeverWritten) != never || !strings.Contains(err.Error(), code) || quotes && strings.Contains(err.Error(), "canary") {
 			t.Errorf("%s: %v", code, err)
 		}
@@ -251,5 +251,39 @@ func TestTheSizeIsThatOfTheRowsWhichAreLeft(t *testing.T) {
 	// The room of removed rows is used again: the relation is as large as all that was there at once.
 	if now := size(); now > 3*full {
 		t.Errorf("%d bytes after %d rows, of which %d took %d", now, n, 1500, full)
+	}
+}
+
+// A tenant is forgotten while another gateway writes its failures: what comes in between is told and can be cured, and nothing is
+// left of which nobody knows what it is.
+func TestATenantIsForgottenWhileItsCallsFail(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	all, c := gateways(t, p, 2), historytest.NewCalls()
+	var both sync.WaitGroup
+	done := make(chan struct{})
+	both.Go(func() {
+		defer close(done)
+		for i := range 150 {
+			historytest.Write(t, all[0], c.Call(superoffice.ForceResync, outcome.Error, 612, i))
+		}
+	})
+	both.Go(func() {
+		for {
+			select {
+			case <-done:
+				return
+			default:
+			}
+			if _, err := all[1].Forget(t.Context(), history.ForgetFilter{Tenant: "Cust12345"}); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	both.Wait()
+	var orphans int
+	if err := p.db.QueryRowContext(t.Context(), "SELECT count(*) FROM failing k WHERE NOT EXISTS (SELECT 1 FROM failures f JOIN scopes s ON s.id = f.scope WHERE f.id = k.failure)").Scan(&orphans); err != nil || orphans > 0 {
+		t.Errorf("%d keys without a group, %v", orphans, err)
 	}
 }

@@ -67,7 +67,9 @@ func TestAHistory(t *testing.T) {
 }
 
 // BenchmarkFailuresOfAMillionKeys asks for what fails among a million keys.
-func BenchmarkFailuresOfAMillionKeys(b *testing.B) { historytest.BenchmarkAMillionKeys(b, newPlace) }
+func BenchmarkFailuresOfAMillionKeys(b *testing.B) {
+	historytest.BenchmarkAMillionKeys(b, newPlace, func(*historytest.At) {})
+}
 
 // BenchmarkReadsOfAMillionCalls asks what the console and the commands ask.
 func BenchmarkReadsOfAMillionCalls(b *testing.B) {

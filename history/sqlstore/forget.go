@@ -43,7 +43,7 @@ func (s *Store) Forget(ctx context.Context, filter history.ForgetFilter) (done h
 		{"refusals", of.where(), of.args, &others},
 		{"latest", of.where(), of.args, &others},
 	} {
-		if err := s.forget(ctx, f, filter.DryRun); err != nil {
+		if err := s.forget(ctx, f, &filter); err != nil {
 			return done, err
 		}
 	}
@@ -51,6 +51,9 @@ func (s *Store) Forget(ctx context.Context, filter history.ForgetFilter) (done h
 		return done, nil
 	}
 	return done, s.Change(ctx, func(tx *Tx) error { // another app may have the same
+		if err := lockForgotten(tx, &filter); err != nil {
+			return err
+		}
 		_, err := tx.Exec("DELETE FROM scopes WHERE id IN (SELECT id FROM scopes WHERE tenant = ?1"+environmentOnly(filter)+") AND NOT EXISTS (SELECT 1 FROM failures WHERE scope = scopes.id) AND NOT EXISTS (SELECT 1 FROM failing WHERE scope = scopes.id) AND NOT EXISTS (SELECT 1 FROM closures WHERE scope = scopes.id)", scopes.args...)
 		return err
 	})
@@ -69,12 +72,27 @@ var keyColumns = map[string]string{
 	"refusals": dayColumns + ", reason", "latest": "environment, tenant, app, connection",
 }
 
+// lockForgotten lets nobody add to what fails in a tenant while it is removed: a key without its group would stay for ever.
+func lockForgotten(tx *Tx, filter *history.ForgetFilter) error {
+	var of conditions
+	of.add("tenant = ?", clean(filter.Tenant))
+	of.equal("environment", filter.Environment)
+	tenants, err := scan(func(t *Tenant, scan func(...any) error) error { return scan(&t.Environment, &t.Tenant) })(tx.Query("SELECT DISTINCT environment, tenant FROM scopes"+of.where(), of.args...))
+	if err != nil {
+		return err
+	}
+	return lock(tx, tenants)
+}
+
 // forget removes what is there in steps, or counts it.
-func (s *Store) forget(ctx context.Context, f forgettable, dryRun bool) error {
-	if dryRun {
+func (s *Store) forget(ctx context.Context, f forgettable, filter *history.ForgetFilter) error {
+	if filter.DryRun {
 		return s.Read(ctx, func(tx *Tx) error {
 			return tx.QueryRow("SELECT count(*) FROM "+f.table+f.where, f.args...).Scan(f.into)
 		})
+	}
+	if f.table == "failures" { // a call may have failed since its keys were removed
+		f.where += " AND NOT EXISTS (SELECT 1 FROM failing WHERE failure = failures.id)"
 	}
 	remove, most := "DELETE FROM "+f.table+f.where, int64(math.MaxInt64)
 	if keys := keyColumns[f.table]; keys != "" {
@@ -83,6 +101,9 @@ func (s *Store) forget(ctx context.Context, f forgettable, dryRun bool) error {
 	for {
 		var removed int64
 		err := s.Change(ctx, func(tx *Tx) (err error) {
+			if err := lockForgotten(tx, filter); err != nil {
+				return err
+			}
 			removed, err = tx.Exec(remove, f.args...)
 			return err
 		})
