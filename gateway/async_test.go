@@ -652,8 +652,8 @@ func TestAStoppingGatewayKeepsNobodyWaiting(t *testing.T) {
 	release := holding(t, f, sandbox.Answer{})
 	location := accepted(t, f.Resync(async(f.Service())))
 	draining.Store(true)
-	if got := f.Do(nil, http.MethodGet, location, "", withHeader(f.Service(), "Prefer", "wait=60")); got.Status != http.StatusAccepted {
-		t.Errorf("%d %s", got.Status, got.Body)
+	if got := f.Do(nil, http.MethodGet, location, "", withHeader(f.Service(), "Prefer", "wait=60")); got.Status != http.StatusAccepted || got.Header.Get("Preference-Applied") != "" {
+		t.Errorf("%d %v %s", got.Status, got.Header, got.Body)
 	}
 	over := f.Drained()
 	select {

@@ -296,7 +296,7 @@ func (g *Gateway) awaitCall(ctx context.Context, app string, answers *guard.Answ
 		standing, found, refusal = g.lookAtCall(ctx, answers, key)
 		left := time.Until(until)
 		if refusal != nil || !found || !standing.Running || left <= 0 || ctx.Err() != nil || g.draining() {
-			return standing, found, wait > 0, refusal
+			return standing, found, wait > 0 && (left <= 0 || !standing.Running), refusal
 		}
 		var over <-chan struct{}
 		if c := g.state.background.find(key); c != nil {
