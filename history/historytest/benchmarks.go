@@ -24,7 +24,7 @@ func aMillionCalls(b *testing.B, s *Store, now time.Time) {
 		}
 		// A group is of a hundred tenants: it has 300,000 days to count in all, whatever the order.
 		tenant, call := i/(calls/tenants), i%(calls/tenants)
-		r := Over(Began(fmt.Sprintf("%032x", i), now.Add(-30*24*time.Hour).Add(time.Duration(call*7200+i%7200)*30*24*time.Hour/(100*7200))), class, time.Duration(i%4000)*time.Millisecond)
+		r := Over(Began(fmt.Sprintf("%032x", i), now.Add(-30*24*time.Hour).Add(time.Duration(call*7200+i%7200)*(30*24*time.Hour/(100*7200)))), class, time.Duration(i%4000)*time.Millisecond)
 		r.Tenant, r.Keys, r.KeyCount = fmt.Sprintf("Cust%d", 10_000+tenant), keys, 5
 		if rows = append(rows, r); len(rows) == group {
 			Write(b, s, rows...)
