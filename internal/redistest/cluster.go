@@ -193,8 +193,19 @@ func (m *Move) End() {
 func (c *Cluster) KillMaster(key string) {
 	c.t.Helper()
 	master := c.Masters[c.Holder(key)]
-	if n, err := c.clients[master].Wait(context.Background(), 1, time.Minute).Result(); n != 1 || err != nil {
+	if n, err := replicated(context.Background(), c.clients[master], key+"replicated", time.Minute); n != 1 || err != nil {
 		c.t.Fatalf("the replica does not follow: %d %v", n, err)
 	}
 	master.Kill()
+}
+
+// replicated returns how many replicas have everything that a master has, once one has or the time is over. WAIT waits for what
+// its own connection wrote, so that a key is written first.
+func replicated(ctx context.Context, master *redis.Client, key string, timeout time.Duration) (replicas int64, err error) {
+	conn := master.Conn()
+	defer conn.Close()
+	if err := conn.Set(ctx, key, "", time.Minute).Err(); err != nil {
+		return 0, err
+	}
+	return conn.Wait(ctx, 1, timeout).Result()
 }

@@ -164,7 +164,7 @@ func (s *Sentinel) WaitForReplica() {
 	defer cancel()
 	for ctx.Err() == nil {
 		replicas, err := watcher.Replicas(ctx, "erpsync").Result()
-		if n, _ := client.Wait(ctx, 1, time.Second).Result(); n == 1 && err == nil && len(replicas) == 1 {
+		if n, _ := replicated(ctx, client, "replicated", time.Second); n == 1 && err == nil && len(replicas) == 1 {
 			return
 		}
 	}
