@@ -55,7 +55,7 @@ func (m many) Failures(ctx context.Context, _ report.FailuresRequest) (report.Fa
 	return all, err
 }
 
-// TestWeightsAndTimes prints what docs/performance.md says of the console:
+// TestWeightsAndTimes prints the table of docs/console.md:
 //
 //	go test -tags measure -run WeightsAndTimes -v -timeout 30m ./console
 func TestWeightsAndTimes(t *testing.T) {
@@ -101,7 +101,7 @@ func TestWeightsAndTimes(t *testing.T) {
 	last := os.Getenv("MEASURE_CALL")
 	for i := range rowsToWrite {
 		keys := superoffice.Arguments{Connection: 612, Keys: []int32{int32(i % 1_000_003), int32(random.IntN(1 << 20))}}
-		started := now.Add(-time.Duration(manyRows-i) * 30 * 24 * time.Hour / manyRows)
+		started := now.Add(-time.Duration(manyRows-i) * (30 * 24 * time.Hour / manyRows)) // the product of all three overflows
 		row := history.Row{
 			RequestID: uuid.NewString(), Node: "node", Environment: g.EnvironmentLabel(), App: "erp", Tenant: name(random.IntN(manyTenants)), Principal: "nightly", Scheme: "jwt", Operation: superoffice.ForceResync, Understood: true, Connection: 612,
 			Keys: history.PackKeys(&keys), KeyCount: 2, Decision: "allowed", Outcome: outcome.OK, Status: 200, Sends: 1, Started: started, Sent: started, Ended: started.Add(time.Second),
