@@ -93,12 +93,15 @@ func (p *postbox) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.posts = append(p.posts, post{r.Header["webhook-id"][0], e.Subject(), strings.TrimPrefix(e.Type(), typePrefix), time.Now(), r.Header["webhook-signature"][0]})
+	p.posts = append(p.posts, post{written(r.Header, "webhook-id"), e.Subject(), strings.TrimPrefix(e.Type(), typePrefix), time.Now(), written(r.Header, "webhook-signature")})
 	if p.answer == nil {
 		return says(http.StatusOK), nil
 	}
 	return p.answer(e.Subject())
 }
+
+// written returns a field under the name as it is written.
+func written(h http.Header, name string) string { return h[name][0] }
 
 func says(status int) *http.Response {
 	return &http.Response{StatusCode: status, Header: make(http.Header), Body: http.NoBody}
