@@ -33,6 +33,9 @@ type Keeper struct {
 	// asking is held while calls are renewed or given back, so that nothing is renewed that was given back a moment ago.
 	asking sync.Mutex
 
+	closed chan struct{}
+	once   sync.Once // closes closed
+
 	mu        sync.Mutex
 	held      map[*Held]struct{}
 	renewing  bool
@@ -48,7 +51,7 @@ type returned struct {
 
 // NewKeeper returns a keeper for the gateway of that name.
 func NewKeeper(store Store, gateway string) *Keeper {
-	return &Keeper{store: store, gateway: gateway, held: make(map[*Held]struct{})}
+	return &Keeper{store: store, gateway: gateway, held: make(map[*Held]struct{}), closed: make(chan struct{})}
 }
 
 // Claim takes everything that the request wants, or nothing. An error means that the store gave no answer.
@@ -110,9 +113,14 @@ func (k *Keeper) Keep(h *Held) {
 func (k *Keeper) renew() {
 	tick := time.NewTicker(renewEvery)
 	defer tick.Stop()
-	for range tick.C {
-		if !k.renewAll() {
+	for {
+		select {
+		case <-k.closed:
 			return
+		case <-tick.C:
+			if !k.renewAll() {
+				return
+			}
 		}
 	}
 }
@@ -222,8 +230,14 @@ func (k *Keeper) giveAllBack() {
 	}
 }
 
-// Close returns when everything is given back, or after a while.
+// Close renews nothing more, and settles.
 func (k *Keeper) Close() {
+	k.once.Do(func() { close(k.closed) })
+	k.Settle()
+}
+
+// Settle returns when everything is given back, or after a while.
+func (k *Keeper) Settle() {
 	settled := k.settling()
 	if settled == nil {
 		return

@@ -121,7 +121,7 @@ func TestWhatCallsHoldIsRenewedInOneRoundForAllAndFreeOnceReturned(t *testing.T)
 		for _, h := range held {
 			k.Return(h)
 		}
-		k.Close()
+		k.Settle()
 		time.Sleep(2 * TTL)
 		if n := store.count(); n != 0 {
 			t.Errorf("%d are held", n)
@@ -170,7 +170,7 @@ func TestACallIsNotRefusedByWhatItsGatewayIsJustGivingBack(t *testing.T) {
 		}
 		h := keep(t, k, "2", 1)
 		k.Return(h)
-		k.Close()
+		k.Settle()
 		if n := store.count(); n != 0 {
 			t.Errorf("%d are held at the end", n)
 		}
@@ -225,5 +225,24 @@ func TestALeaseThatAnotherHasTakenIsSaidToBeLost(t *testing.T) {
 		if len(k.held) != 0 {
 			t.Errorf("%d are renewed", len(k.held))
 		}
+	})
+}
+
+func TestAClosedKeeperRenewsNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := new(counted)
+		k := NewKeeper(store, "g")
+		h := keep(t, k, "one", 1)
+		time.Sleep(TTL + renewEvery/2)
+		k.Close()
+		k.Close()
+		synctest.Wait()
+		renewals := store.renewals
+		time.Sleep(3 * TTL)
+		if store.count() != 0 || store.renewals != renewals {
+			t.Errorf("%d are held after %d more renewals", store.count(), store.renewals-renewals)
+		}
+		k.Return(h) // and the bubble ends only with the goroutine that renews
 	})
 }
