@@ -282,7 +282,7 @@ func TestTheAlertRulesFireWhenTheyShould(t *testing.T) {
 func TestTheMetricsAreAsPrometheusWantsThemAndTheDashboardShowsOnlyWhatThereIs(t *testing.T) {
 	t.Parallel()
 	tool := prometheusTool(t, "promtool")
-	s := serveExample(t, buildCaddy(t), "\thandle /metrics {\n\t\tmetrics\n\t}", "\t\toperators ", "\t\thistory sqlite\n\t\toperators ")
+	s := serveExample(t, buildCaddy(t), "\thandle /metrics {\n\t\tmetrics\n\t}", "\t\toperators ", "\t\thistory sqlite\n\t\tnotify\n\t\toperators ")
 	s.call(t, `{"ErpConnectionId":612,"InternalKeyIds":[1]}`)
 	s.call(t, `{"ErpConnectionId":613,"InternalKeyIds":[1]}`)
 	s.call(t, `{}`)
