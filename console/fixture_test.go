@@ -43,7 +43,12 @@ type world struct {
 func (w *world) Status(context.Context) (report.Status, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.statuses, w.fail
+	told := w.statuses // as it is now: a page may keep it for a while
+	told.Holds, told.Apps = slices.Clone(told.Holds), slices.Clone(told.Apps)
+	for i := range told.Apps {
+		told.Apps[i].Tenants = slices.Clone(told.Apps[i].Tenants)
+	}
+	return told, w.fail
 }
 
 func (w *world) Failures(context.Context, report.FailuresRequest) (report.Failures, error) {
@@ -52,7 +57,7 @@ func (w *world) Failures(context.Context, report.FailuresRequest) (report.Failur
 	if w.noHistory {
 		return report.Failures{}, console.ErrNoHistory
 	}
-	return w.fails, w.fail
+	return report.Failures{Failures: slices.Clone(w.fails.Failures), More: w.fails.More}, w.fail
 }
 
 func (w *world) Find(_ context.Context, request report.FindRequest) (report.Found, error) {

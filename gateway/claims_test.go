@@ -166,7 +166,6 @@ func TestEachGatewayHoldsItsPartOfTheLimitsWhileTheStoreIsAway(t *testing.T) {
 	server := redistest.Start(t)
 	gateways := fleet(t, server, 2, limits(guard.Limits{Connection: 4, PerSecond: -1}, 0))
 	for _, g := range gateways {
-		g.Start(t.Context())
 		if got := g.Resync(g.Service()); got.Status != http.StatusOK {
 			t.Fatal(got.Body)
 		}
