@@ -106,9 +106,10 @@ func TestStatusSaysOfATenantWhatAnyGatewayKnows(t *testing.T) {
 func TestAGatewayThatIsSilentNeedsAttention(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
-	d := before(t, gatewaytest.New(t, inRedis(t, server.Address), named("one")))
-	dead := silent{openStore(t, server.Address).Gateways}
-	d.State().KeepRoster(dead)
+	besideADeadOne := func(_ *gatewaytest.Fixture, _ *gateway.Config, _ *gateway.Platform, state **gateway.SharedState) {
+		(*state).KeepRoster(silent{openStore(t, server.Address).Gateways})
+	}
+	d := before(t, gatewaytest.New(t, inRedis(t, server.Address), named("one"), besideADeadOne))
 	status, err := d.sites.Status(t.Context(), "node", "")
 	if err != nil || len(status.Troubles) != 1 || status.Troubles[0].What != "gateway_silent" || !strings.Contains(status.Troubles[0].Cause, "gone (v0)") || status.Troubles[0].Since == nil {
 		t.Errorf("%+v %v", status.Troubles, err)
