@@ -64,7 +64,7 @@ func (c *Console) Provision(ctx caddy.Context) error {
 	}
 	config.Logger = ctx.Logger()
 	if strings.HasPrefix(c.User, "{http.request.header.") {
-		config.Logger.Warn("user of erpsync_console is a header: whoever reaches this site without passing the authentication in front of it can write any name there", zap.String("user", c.User))
+		config.Logger.Warn("user of erpsync_console is a header: a client that reaches this site without passing the authentication in front of it can write any name there", zap.String("user", c.User))
 	}
 	c.console = console.New(config)
 	if server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok {

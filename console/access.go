@@ -78,7 +78,7 @@ func (c *Console) admit(r *http.Request) (*viewer, *denial) {
 		}
 		return v, nil
 	}
-	return nil, &denial{http.StatusForbidden, "You are not among this console's operators", "Ask whoever runs the gateway to add you under operators, exactly as you are signed in."}
+	return nil, &denial{http.StatusForbidden, "You are not among this console's operators", "Ask the gateway's administrator to add you under operators, exactly as you are signed in."}
 }
 
 // refuseEmbedding refuses what another site's page loads: a frame, a script, an image. A link that a person follows is let in.

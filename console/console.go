@@ -192,9 +192,9 @@ func (c *Console) denialOf(err error, name string) *denial {
 		return &denial{http.StatusNotFound, "Nothing is known of this", "The history keeps calls for a limited time. If the request id is right, it is older, or its row was lost: the audit log has it."}
 	case errors.Is(err, errNotRecorded):
 		c.config.Logger.Error("a view of the console could not be audited and was not shown", zap.String("page", name), zap.Error(err))
-		return &denial{http.StatusServiceUnavailable, "Who looks cannot be noted now", "The console has to note who sees calls, and its audit log cannot be written. Nothing is shown meanwhile; tell whoever runs the gateway."}
+		return &denial{http.StatusServiceUnavailable, "This view cannot be recorded now", "The console must record who sees calls, and its audit log cannot be written. Nothing is shown meanwhile; tell the gateway's administrator."}
 	case errors.Is(err, ErrNoHistory):
-		return &denial{http.StatusConflict, "No history is kept", "This page shows single calls, which the gateway keeps with the option history. Tell whoever runs it."}
+		return &denial{http.StatusConflict, "No history is kept", "This page shows single calls, which the gateway keeps with the option history. Tell its administrator."}
 	case errors.Is(err, errPersonsHidden):
 		return &denial{http.StatusForbidden, "Persons are not shown to you", "The gateway hides persons' names, so that calls cannot be searched by them."}
 	case errors.Is(err, context.Canceled):
@@ -202,7 +202,7 @@ func (c *Console) denialOf(err error, name string) *denial {
 	}
 	c.config.Logger.Warn("a page of the console could not be shown", zap.String("page", name), zap.Error(err))
 	if errors.Is(err, context.DeadlineExceeded) {
-		return &denial{http.StatusServiceUnavailable, "It took too long", "The gateway or its history did not answer in time. Load the page again in a minute; if it stays, narrow it down or tell whoever runs the gateway."}
+		return &denial{http.StatusServiceUnavailable, "It took too long", "The gateway or its history did not answer in time. Load the page again in a minute; if it stays, narrow it down or tell the gateway's administrator."}
 	}
 	return &denial{http.StatusServiceUnavailable, "The page cannot be shown now", "The gateway's history or storage gives no answer. This says nothing of the customer's calls. The gateway's log has the cause."}
 }

@@ -14,7 +14,7 @@ const (
 	lookEvery = freshFor
 	// keepAlive is how often a silent stream says that it is there: proxies close silent ones.
 	keepAlive = 15 * time.Second
-	// streamLasts bounds a stream, so that whoever may no longer look is asked who they are again.
+	// streamLasts bounds a stream, so that each viewer must prove again that they may look.
 	streamLasts = 15 * time.Minute
 	// maxStreams bounds the streams of all viewers.
 	maxStreams = 200

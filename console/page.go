@@ -121,7 +121,7 @@ func parseTemplates() map[string]*template.Template {
 	return all
 }
 
-// signs stand beside words, for whoever sees no colours.
+// signs stand beside words, for readers who see no colours.
 var signs = map[Tone]string{Good: "✓", Warn: "!", Bad: "✕", Unclear: "?", Waiting: "…", Quiet: "–"}
 
 // timeView is a time as its template shows it: in UTC until the script puts it into the reader's zone.

@@ -12,7 +12,7 @@ import (
 	"github.com/caddy-erpsync/caddy-erpsync/superoffice"
 )
 
-// The words are those of people who answer the telephone. Codes stand beside them, small, for whoever reads logs.
+// The words are those of people who answer the telephone. Codes stand beside them, small, for readers of logs.
 
 // Tone is how something is to be taken. It is a colour and a sign, so that no colour alone says it.
 type Tone string

@@ -444,7 +444,7 @@ func personOf(p auth.Principal) string {
 	return ""
 }
 
-// runningName names what the call does, whoever makes it.
+// runningName names what the call does, independently of its caller.
 func (d *Decision) runningName() string {
 	arguments := &d.order.Arguments
 	return auth.Key("running", string(d.Principal.Tenant), d.order.Operation.String(), strconv.Itoa(int(arguments.Connection)), arguments.ActorType, d.record.KeysSum)

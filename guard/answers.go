@@ -77,7 +77,7 @@ type Entry struct {
 	answers *Answers
 	key     string
 	note    note
-	lease   *lease.Held // nil: whoever claimed the key gives it back
+	lease   *lease.Held // nil: the claimer of the key releases it
 	refused *Answer     // what the caller was told in place of an answer; nil: nothing is kept of that
 }
 

@@ -87,7 +87,7 @@ func (n note) standing(mark string) Standing {
 	return s
 }
 
-// over refuses whoever asks for the answer of a call that is over, and has none any more.
+// over returns the refusal for a call that has ended and whose answer is not kept any more.
 func (n note) over(cause error) *auth.Refusal {
 	refusal := auth.Refuse(auth.AnswerNotKept, cause).Of(n.RequestID)
 	refusal.Detail = "The call is over. Its answer was too long to be kept, or was revoked."

@@ -6,7 +6,7 @@ import "context"
 
 // Doc is a document.
 type Doc struct {
-	// Name is found by whoever reads the store; Text is what the gateways make of it.
+	// Name can be read in the store; Text is as the gateways write it.
 	Name, Text string
 	// Version grows with each writing; 0: it is not there.
 	Version int64

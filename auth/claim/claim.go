@@ -84,7 +84,7 @@ const (
 	ByPlace
 	// ByLease: Holder makes the same call.
 	ByLease
-	// ByUnended: Value says of which call nobody knows whether it has ended, and Wait how long it may run.
+	// ByUnended: Value names the call whose end is unknown, and Wait is how long it may still run.
 	ByUnended
 	// ByCoolDown: Wait says how long it lasts.
 	ByCoolDown
@@ -124,6 +124,6 @@ type Store interface {
 	// Renew has what calls hold last TTL from now, and takes again what is gone. lost names, by the place of its call in the
 	// list, who holds a lease instead.
 	Renew(ctx context.Context, gateway string, calls []Holding) (lost map[int]string, err error)
-	// Return gives back what calls hold; what another holds by now stays.
+	// Return releases what calls hold; what another call holds by now stays.
 	Return(ctx context.Context, gateway string, calls []Holding) error
 }

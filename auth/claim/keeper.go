@@ -168,7 +168,7 @@ func (k *Keeper) Replace(h, next *Held) {
 	delete(k.held, h)
 }
 
-// Return gives back what a call holds, beside its caller. values are removed with it unless they are others by now.
+// Return releases what a call holds, without making its caller wait. It also removes values that have not changed since.
 func (k *Keeper) Return(h *Held, values ...Value) {
 	holding := h.Holding
 	holding.Values = values
@@ -194,7 +194,7 @@ func (k *Keeper) giveBack(h Holding) {
 	}
 }
 
-// giveAllBack gives back until nothing is left. What the store does not take is given back again, for as long as it can be there.
+// giveAllBack releases until nothing is left. A release that the store did not take is repeated for as long as the claim can last.
 func (k *Keeper) giveAllBack() {
 	for {
 		k.mu.Lock()

@@ -361,7 +361,7 @@ end
 return 1
 `)
 
-// Return gives back what calls hold, as claim.Store says.
+// Return releases what calls hold, as claim.Store documents.
 func (s Claims) Return(ctx context.Context, gateway string, calls []claim.Holding) error {
 	asked, cancel, err := s.question(ctx)
 	if err != nil {
