@@ -24,7 +24,7 @@ type options struct {
 	parts    []string
 	rounds   int           // many and short, so that what else the machine does falls on all ways alike; the first is dropped
 	long     time.Duration // of each measurement
-	only     []string      // parts of ways' names; none: all
+	only     substrings    // of ways' names; none: all
 	tenants  int
 	sessions int
 	write    string
@@ -38,13 +38,13 @@ func main() {
 	parts := flag.String("parts", "path,scale,expiry,memory,stages", "what to measure: path, scale, expiry, memory, stages, knobs")
 	flag.IntVar(&o.rounds, "rounds", 16, "rounds, of which the first is dropped; every third looks at latencies too")
 	seconds := flag.Float64("seconds", 1, "length of each measurement; latencies are looked at for twice as long")
-	only := flag.String("only", "", "of path, scale and knobs: parts of names, with commas; empty: all. What they are compared with is measured too")
+	flag.Var(&o.only, "only", "of path, scale and knobs: measure the ways whose names hold this text, and those that they are compared with; may be repeated; none: all")
 	flag.IntVar(&o.tenants, "tenants", 10_000, "how many tenants are many")
 	flag.IntVar(&o.sessions, "sessions", 1_000_000, "how many sessions are many")
 	flag.StringVar(&o.write, "write", "", "the page whose marked sections are replaced; empty: print only")
 	flag.StringVar(&o.profiles, "profiles", "", "a folder that a CPU profile of each way is written to, before it is measured; empty: none")
 	flag.Parse()
-	o.parts, o.only, o.long = strings.FieldsFunc(*parts, list), strings.FieldsFunc(*only, list), time.Duration(*seconds*float64(time.Second))
+	o.parts, o.long = strings.FieldsFunc(*parts, list), time.Duration(*seconds*float64(time.Second))
 	var err error
 	switch *role {
 	case "upstream":

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -69,7 +70,14 @@ func (s section) markdown(machine string) string {
 
 // commandLine is how the run was asked for.
 func commandLine() string {
-	return strings.TrimSpace("go run ./bench " + strings.Join(os.Args[1:], " "))
+	line := "go run ./bench"
+	for _, argument := range os.Args[1:] {
+		if argument == "" || strings.Contains(argument, " ") {
+			argument = strconv.Quote(argument)
+		}
+		line += " " + argument
+	}
+	return line
 }
 
 // writeSections replaces the sections on the page; one without marks there is an error.

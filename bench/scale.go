@@ -60,7 +60,7 @@ func measureScale(r *room) (s section, err error) {
 	if missing != nil {
 		fmt.Fprintln(os.Stderr, "redis-server is not installed, so Redis is left out: make setup")
 	}
-	if missing == nil && r.wants("Redis") {
+	if missing == nil && r.only.match("Redis") {
 		// Two servers, so that the one session has a Redis of its own.
 		var few, full crowd
 		var stores [2]redisStore

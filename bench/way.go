@@ -47,7 +47,7 @@ type rounds map[string][]figures
 
 // measureWays measures all ways in turn, round after round, so that what the machine does to one it does to all.
 func (r *room) measureWays(ways []way) (rounds, []way, error) {
-	ways = r.chosen(ways)
+	ways = r.only.choose(ways)
 	for i := range ways {
 		w := &ways[i]
 		var err error
@@ -80,25 +80,6 @@ func (r *room) measureWays(ways []way) (rounds, []way, error) {
 		}
 	}
 	return all, ways, nil
-}
-
-// wants reports whether -only lets ways of this kind be.
-func (r *room) wants(kind string) bool {
-	return len(r.only) == 0 || slices.ContainsFunc(r.only, func(o string) bool { return strings.Contains(o, kind) })
-}
-
-// chosen leaves the ways that -only names, and those that they are compared with.
-func (r *room) chosen(ways []way) []way {
-	if len(r.only) == 0 {
-		return ways
-	}
-	keep := make(map[string]bool)
-	for _, w := range slices.Backward(ways) {
-		if keep[w.name] || slices.ContainsFunc(r.only, func(o string) bool { return strings.Contains(w.name, o) }) {
-			keep[w.name], keep[w.beside] = true, true
-		}
-	}
-	return slices.DeleteFunc(ways, func(w way) bool { return !keep[w.name] })
 }
 
 // measureWay measures one way: saturated for CPU, then, if asked, at a fixed rate for latencies.
