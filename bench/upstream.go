@@ -151,9 +151,9 @@ func (u *upstream) mint(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusBadRequest)
 		return
 	}
-	const prefix = "http://schemes.superoffice.net/identity/"
+	const prefix, serial = "http://schemes.superoffice.net/identity/", "1"
 	token := jwt.NewWithClaims(jwt.SigningMethodRS256, jwt.MapClaims{
-		"iss": "SuperOffice AS", "aud": "spn:1", "exp": time.Now().Add(5 * time.Minute).Unix(), prefix + "ctx": in.ContextIdentifier,
+		"iss": "SuperOffice AS", "aud": "spn:" + serial, "exp": time.Now().Add(5 * time.Minute).Unix(), prefix + "serial": serial, prefix + "ctx": in.ContextIdentifier,
 		prefix + "webapi_url": "http://" + u.job.Addr + "/" + in.ContextIdentifier + "/api/", prefix + "ticket": "7T:" + rand.Text(),
 	})
 	token.Header["kid"] = "1"
