@@ -63,7 +63,8 @@ func (c gatewayConfig) caddyfile(r *room, name, site, admin string) string {
 		}
 		return value
 	}
-	log, audit := "", fmt.Sprintf("output file %s/%s-audit.log", r.dir, name)
+	// As Caddyfile.example has it.
+	log, audit := "", fmt.Sprintf("output erpsync_file %s/%s-audit.log {\n\t\t\troll_size 100MiB\n\t\t\troll_keep 1000\n\t\t\troll_keep_for 2160h\n\t\t\tmode 0600\n\t\t}\n\t\tformat json", r.dir, name)
 	if c.log {
 		log = r.accessLog(name)
 	}
