@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -9,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,12 +33,17 @@ type loadJob struct {
 
 type loadResult struct {
 	Requests, Bad int
+	FirstBad      string // what the first answer that was not the wanted one said
 	Seconds       float64
 	P50, P99      float64 // microseconds
 }
 
 // stride takes callers in an order that no cache likes; it is a prime.
 const stride = 7919
+
+// loadMemory is what a load process may use before it collects its garbage: a collection of its own
+// would be measured as latency of the gateway.
+const loadMemory = 512 << 20
 
 func runLoad(in io.Reader, out io.Writer) error {
 	var job loadJob
@@ -55,9 +58,6 @@ func runLoad(in io.Reader, out io.Writer) error {
 	if err := json.Unmarshal(raw, &callers); err != nil {
 		return err
 	}
-	transport := &http.Transport{MaxIdleConnsPerHost: job.Connections, MaxConnsPerHost: job.Connections, DisableCompression: true, Protocols: new(http.Protocols)}
-	transport.Protocols.SetHTTP1(!job.HTTP2)
-	transport.Protocols.SetUnencryptedHTTP2(job.HTTP2)
 	long := time.Duration(job.Seconds * float64(time.Second))
 	began := time.Now()
 	end := began.Add(long)
@@ -65,27 +65,20 @@ func runLoad(in io.Reader, out io.Writer) error {
 	// must not hide that others waited behind it.
 	due := make(chan time.Time, 1<<20)
 	if job.Rate > 0 {
-		go func() {
-			defer close(due)
-			for i := 0; ; i++ {
-				at := began.Add(time.Duration(i) * time.Second / time.Duration(job.Rate))
-				if !at.Before(end) {
-					return
-				}
-				time.Sleep(time.Until(at))
-				due <- at
-			}
-		}()
+		go pace(due, began, end, job.Rate)
 	}
 	var numbers atomic.Int32
 	var mu sync.Mutex
 	var result loadResult
 	var all []time.Duration
 	var group sync.WaitGroup
+	newConnection := connectionsOf(job)
 	for range job.Connections {
 		group.Go(func() {
+			connection := newConnection()
+			defer connection.close()
 			var took []time.Duration
-			requests, bad := 0, 0
+			requests, bad, firstBad := 0, 0, ""
 			for {
 				start := time.Now()
 				n := int(numbers.Add(1))
@@ -108,8 +101,12 @@ func runLoad(in io.Reader, out io.Writer) error {
 				// Each call is one of its own: the same one twice at once would be refused.
 				body := fmt.Sprintf(`{"ErpConnectionId":612,"InternalKeyIds":[386,%d]}`, 1000+n)
 				requests++
-				if !ask(transport, job, callers[which], body) {
+				status, answer, err := connection.ask(callers[which], body)
+				if err != nil || status != job.Want {
 					bad++
+					if firstBad == "" {
+						firstBad = describe(status, answer, err)
+					}
 				}
 				took = append(took, time.Since(start))
 			}
@@ -117,6 +114,9 @@ func runLoad(in io.Reader, out io.Writer) error {
 			defer mu.Unlock()
 			result.Requests += requests
 			result.Bad += bad
+			if result.FirstBad == "" {
+				result.FirstBad = firstBad
+			}
 			all = append(all, took...)
 		})
 	}
@@ -129,22 +129,14 @@ func runLoad(in io.Reader, out io.Writer) error {
 	return json.NewEncoder(out).Encode(result)
 }
 
-func ask(transport *http.Transport, job loadJob, who caller, body string) bool {
-	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, job.URL+who.Path, strings.NewReader(body))
+// describe returns an answer's status and the reason that its problem names, or the error in its place.
+func describe(status int, answer []byte, err error) string {
 	if err != nil {
-		return false
+		return err.Error()
 	}
-	req.Host = job.Host
-	for name, values := range who.Header {
-		req.Header[name] = values
+	var problem struct{ Reason, Detail string }
+	if json.Unmarshal(answer, &problem) == nil && problem.Reason != "" {
+		return fmt.Sprintf("HTTP %d %s: %s", status, problem.Reason, problem.Detail)
 	}
-	req.Header.Set("Content-Type", "application/json; charset=utf-8")
-	req.Header.Set("Accept", "application/json")
-	resp, err := transport.RoundTrip(req)
-	if err != nil {
-		return false
-	}
-	defer resp.Body.Close()
-	_, err = io.Copy(io.Discard, resp.Body)
-	return err == nil && resp.StatusCode == job.Want
+	return fmt.Sprintf("HTTP %d: %.200q", status, answer)
 }

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -50,6 +51,8 @@ func main() {
 	case "upstream":
 		err = serveUpstream(flag.Arg(0))
 	case "load":
+		debug.SetGCPercent(-1)
+		debug.SetMemoryLimit(loadMemory)
 		err = runLoad(os.Stdin, os.Stdout)
 	default:
 		err = measure(o)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -142,15 +143,17 @@ func (r *room) load(w way, job loadJob) (result loadResult, err error) {
 	}
 	cmd := exec.CommandContext(r.ctx, r.self, "-role", "load") //nolint:gosec // this program
 	cmd.Stdin = strings.NewReader(string(in))
+	var said bytes.Buffer
+	cmd.Stderr = &said
 	out, err := cmd.Output()
 	if err != nil {
-		return result, err
+		return result, fmt.Errorf("load: %w: %s", err, said.Bytes())
 	}
 	if err := json.Unmarshal(out, &result); err != nil {
 		return result, err
 	}
 	if result.Bad > 0 {
-		return result, fmt.Errorf("%d of %d answers were not %d", result.Bad, result.Requests, w.want)
+		return result, fmt.Errorf("%d of %d answers were not %d; the first: %s", result.Bad, result.Requests, w.want, result.FirstBad)
 	}
 	return result, nil
 }
