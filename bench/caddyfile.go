@@ -52,6 +52,7 @@ type gatewayConfig struct {
 	noAudit     bool   // write no audit lines
 	log         bool   // write an access log too
 	store       string // the option, "": memory
+	history     string // a file of SQLite; "": none is kept
 	transport   string // further options of transport http
 	env         []string
 }
@@ -71,13 +72,19 @@ func (c gatewayConfig) caddyfile(r *room, name, site, admin string) string {
 	if c.noAudit {
 		audit = "output discard\n\t\tlevel ERROR"
 	}
-	return strings.NewReplacer("{site}", site, "{log}", log, "{audit}", audit, "{dir}", r.dir, "{upstream}", r.upstream, "{upstream_tls}", r.upstreamTLS,
+	global := ""
+	if c.history != "" {
+		// As large as it becomes: removing rows is not what is measured.
+		global = "erpsync {\n\t\thistory sqlite {\n\t\t\tpath " + c.history + "\n\t\t\tmax_size 64GiB\n\t\t}\n\t}"
+	}
+	return strings.NewReplacer("{site}", site, "{global}", global, "{log}", log, "{audit}", audit, "{dir}", r.dir, "{upstream}", r.upstream, "{upstream_tls}", r.upstreamTLS,
 		"{environment}", or(c.environment, r.so.Base()), "{tenants}", or(c.tenantsFile, r.dir+"/tenants.json"), "{admin}", admin, "{store}", c.store, "{transport}", c.transport).Replace(`{
 	admin {admin}
 	persist_config off
 	servers {
 		protocols h1 h2c
 	}
+	{global}
 	log audit {
 		include http.handlers.erpsync.audit
 		{audit}

@@ -90,7 +90,6 @@ func measureExpiry(r *room) (s section, err error) {
 	tickets := r.so.Mints("ticket") - before
 
 	s.head = []string{"", "p50 / p99 µs at 1000/s", "p99 × steady", "renewals"}
-	p50 := func(f figures) float64 { return f.p50 }
 	show := func(name string) string {
 		return fmt.Sprintf("%.0f / %.0f", all.median(name, p50), all.median(name, p99))
 	}

@@ -30,6 +30,8 @@ type options struct {
 	sessions int
 	write    string
 	profiles string // a folder
+	traces   string // a folder
+	before   string // a Caddy of an earlier commit
 }
 
 func main() {
@@ -37,13 +39,15 @@ func main() {
 	var o options
 	role := flag.String("role", "", "upstream or load; empty measures")
 	parts := flag.String("parts", "path,scale,expiry,memory,stages", "what to measure: path, scale, expiry, memory, stages, knobs")
-	flag.IntVar(&o.rounds, "rounds", 16, "rounds, of which the first is dropped; every third looks at latencies too")
-	seconds := flag.Float64("seconds", 1, "length of each measurement; latencies are looked at for twice as long")
+	flag.IntVar(&o.rounds, "rounds", 16, "rounds, of which the first is dropped; every third looks at the latencies of all ways, every one at those that a goal is about")
+	seconds := flag.Float64("seconds", 1, "length of each measurement; latencies are looked at for two or three times as long")
 	flag.Var(&o.only, "only", "of path, scale and knobs: measure the ways whose names hold this text, and those that they are compared with; may be repeated; none: all")
 	flag.IntVar(&o.tenants, "tenants", 10_000, "how many tenants are many")
 	flag.IntVar(&o.sessions, "sessions", 1_000_000, "how many sessions are many")
 	flag.StringVar(&o.write, "write", "", "the page whose marked sections are replaced; empty: print only")
 	flag.StringVar(&o.profiles, "profiles", "", "a folder that a CPU profile of each way is written to, before it is measured; empty: none")
+	flag.StringVar(&o.traces, "trace", "", "a folder that an execution trace of each way at 1000 requests a second is written to, before it is measured; empty: none")
+	flag.StringVar(&o.before, "before", "", "the Caddy of an earlier commit, measured in the same rounds of path; empty: none")
 	flag.Parse()
 	o.parts, o.long = strings.FieldsFunc(*parts, list), time.Duration(*seconds*float64(time.Second))
 	var err error

@@ -72,34 +72,23 @@ func freeAddr() (string, error) {
 	return listener.Addr().String(), nil
 }
 
+// processes are those that a part started.
+type processes []process
+
+func (all *processes) add(p process) { *all = append(*all, p) }
+
+func (all *processes) stop() {
+	for _, p := range *all {
+		p.stop()
+	}
+}
+
 // site is the process's address as its Caddyfile and browsers name it.
 func (p process) site() string { return siteAt(p.addr) }
 
 func siteAt(addr string) string { return "http://localhost:" + portOf(addr) }
 
 func portOf(addr string) string { return addr[strings.LastIndex(addr, ":")+1:] }
-
-// clockTick is Linux's unit of process times.
-const clockTick = 10 * time.Millisecond
-
-// cpuTime is what the process has used of the CPU, in user and system mode.
-func (p process) cpuTime() (time.Duration, error) {
-	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.pid))
-	if err != nil {
-		return 0, err
-	}
-	_, rest, _ := strings.Cut(string(raw), ") ")
-	fields := strings.Fields(rest)
-	if len(fields) < 13 {
-		return 0, fmt.Errorf("/proc/%d/stat has another form", p.pid)
-	}
-	user, err1 := strconv.Atoi(fields[11])
-	system, err2 := strconv.Atoi(fields[12])
-	if err1 != nil || err2 != nil {
-		return 0, fmt.Errorf("/proc/%d/stat has another form", p.pid)
-	}
-	return time.Duration(user+system) * clockTick, nil
-}
 
 // resident is what the process has in memory now, and its peak since forgetPeak, in bytes.
 func (p process) resident() (now, peak int64, err error) {

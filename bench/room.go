@@ -37,6 +37,7 @@ type room struct {
 	renewalTakes atomic.Int64
 
 	upstream, upstreamTLS string
+	upstreamProcess       process
 	made                  int // names given
 }
 
@@ -96,7 +97,8 @@ func newRoom(ctx context.Context, o options) (r *room, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := start(r.ctx, r.dir, r.upstream, nil, r.self, "-role", "upstream", string(job)); err != nil {
+	// It collects its garbage seldom: that would be part of some latencies.
+	if r.upstreamProcess, err = start(r.ctx, r.dir, r.upstream, []string{"GOGC=800"}, r.self, "-role", "upstream", string(job)); err != nil {
 		return nil, err
 	}
 	r.so.Move(plainTenant, "http://"+r.upstream)
@@ -135,8 +137,13 @@ type configuration interface {
 	caddyfile(r *room, name, site, admin string) string
 }
 
-// serve runs Caddy with a configuration.
+// serve runs the repository's Caddy with a configuration.
 func (r *room) serve(config configuration, env ...string) (p process, err error) {
+	return r.serveWith(r.caddy, config, env...)
+}
+
+// serveWith runs a Caddy with a configuration.
+func (r *room) serveWith(binary string, config configuration, env ...string) (p process, err error) {
 	addr, err := freeAddr()
 	if err != nil {
 		return p, err
@@ -150,7 +157,7 @@ func (r *room) serve(config configuration, env ...string) (p process, err error)
 	if err := os.WriteFile(file, []byte(config.caddyfile(r, name, siteAt(addr), admin)), 0o600); err != nil {
 		return p, err
 	}
-	p, err = start(r.ctx, r.dir, addr, append(r.home(), env...), r.caddy, "run", "--config", file)
+	p, err = start(r.ctx, r.dir, addr, append(r.home(), env...), binary, "run", "--config", file)
 	p.admin = admin
 	return p, err
 }

@@ -10,8 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 )
 
 // measuredCallers is how many of many sessions and tenants call.
@@ -98,8 +96,8 @@ func measureScale(r *room) (s section, err error) {
 		for _, f := range all[w.name] {
 			spread = append(spread, fmt.Sprintf("%.0f", f.cpu))
 		}
-		s = s.row(w.name, fmt.Sprintf("%.0f", all.whole(w.name)), beside, strings.Join(spread, " "), fmt.Sprintf("%.0f", all.median(w.name, func(f figures) float64 { return f.rps })),
-			fmt.Sprintf("%.0f / %.0f", all.median(w.name, func(f figures) float64 { return f.p50 }), all.median(w.name, p99)))
+		s = s.row(w.name, fmt.Sprintf("%.0f", all.whole(w.name)), beside, strings.Join(spread, " "), fmt.Sprintf("%.0f", all.median(w.name, rps)),
+			fmt.Sprintf("%.0f / %.0f", all.median(w.name, p50), all.median(w.name, p99)))
 		if w.beside == "" {
 			continue
 		}
@@ -174,33 +172,4 @@ func (r *room) crowd(binary, store string, tenants, sessions int) (c crowd, err 
 		c.services = append(c.services, r.service(tenant, tenant))
 	}
 	return c, nil
-}
-
-// redisStore is a Redis of the bench's own, without persistence.
-type redisStore struct {
-	process process
-	option  string // for the Caddyfile
-}
-
-func (r *room) startRedis() (s redisStore, err error) {
-	addr, err := freeAddr()
-	if err != nil {
-		return s, err
-	}
-	s.process, err = start(r.ctx, r.dir, addr, nil, "redis-server", "--port", portOf(addr), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", r.dir)
-	s.option = "store redis {\n\t\t\taddress " + addr + "\n\t\t}"
-	return s, err
-}
-
-// used is what the Redis says that its data takes, in bytes.
-func (s redisStore) used(r *room) (float64, error) {
-	client := redis.NewClient(&redis.Options{Addr: s.process.addr})
-	defer client.Close()
-	info, err := client.InfoMap(r.ctx, "memory").Result()
-	if err != nil {
-		return 0, err
-	}
-	var bytes float64
-	_, err = fmt.Sscan(info["Memory"]["used_memory"], &bytes)
-	return bytes, err
 }

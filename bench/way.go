@@ -3,12 +3,9 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"math"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -23,6 +20,9 @@ type way struct {
 	h2      bool
 	times   int  // how many times as long it is measured; 0: once
 	each    bool // every caller calls once before each measurement: proofs of tokens are kept for 30 s
+	judged  bool // a goal is about its latencies: they are looked at in every round, and longer
+	// settle waits until the process has done what calls leave to be done later; nil: they leave nothing.
+	settle func() error
 
 	file string // the callers, for the load
 }
@@ -37,10 +37,17 @@ type figures struct {
 	p50, p99 float64 // microseconds at a fixed 1000 requests per second; 0: not looked at in this round
 }
 
-// pacedEvery is how many rounds share one look at the latencies.
-const pacedEvery = 3
+// pacedEvery is how many rounds share one look at the latencies of ways that no goal is about. Those looks are pacedLong
+// measurements long, others judgedLong.
+const (
+	pacedEvery = 3
+	pacedLong  = 2
+	judgedLong = 3
+)
 
 func cpu(f figures) float64 { return f.cpu }
+func rps(f figures) float64 { return f.rps }
+func p50(f figures) float64 { return f.p50 }
 func p99(f figures) float64 { return f.p99 }
 
 // rounds are the figures of each round, by way.
@@ -60,16 +67,17 @@ func (r *room) measureWays(ways []way) (rounds, []way, error) {
 			return nil, nil, fmt.Errorf("%s: %w", w.name, err)
 		}
 	}
-	if r.profiles != "" {
-		for _, w := range ways {
-			if err := r.profile(w); err != nil {
-				return nil, nil, fmt.Errorf("%s: %w", w.name, err)
-			}
-		}
+	if err := r.look(ways); err != nil {
+		return nil, nil, err
 	}
 	all := make(rounds)
 	for round := range r.rounds {
-		for _, w := range ways {
+		// There and back again: what one way leaves to the next falls on both in turn.
+		turn := slices.Clone(ways)
+		if round%2 == 1 {
+			slices.Reverse(turn)
+		}
+		for _, w := range turn {
 			f, err := r.measureWay(w, round%pacedEvery == 1 || r.rounds == 1)
 			if err != nil {
 				return nil, nil, fmt.Errorf("%s: %w", w.name, err)
@@ -83,8 +91,12 @@ func (r *room) measureWays(ways []way) (rounds, []way, error) {
 	return all, ways, nil
 }
 
-// measureWay measures one way: saturated for CPU, then, if asked, at a fixed rate for latencies.
+// measureWay measures one way: saturated for CPU, then at a fixed rate for latencies, if a goal is about them or this round looks at all.
 func (r *room) measureWay(w way, paced bool) (f figures, err error) {
+	settle := w.settle
+	if settle == nil {
+		settle = func() error { return nil }
+	}
 	// Connections are opened and caches filled before the clock starts.
 	if _, err := r.load(w, loadJob{Connections: connections, Seconds: 0.2}); err != nil {
 		return f, err
@@ -94,12 +106,18 @@ func (r *room) measureWay(w way, paced bool) (f figures, err error) {
 			return f, err
 		}
 	}
+	if err := settle(); err != nil {
+		return f, err
+	}
 	before, err := w.process.cpuTime()
 	if err != nil {
 		return f, err
 	}
 	result, err := r.load(w, loadJob{Connections: connections, Seconds: r.long.Seconds() * float64(max(w.times, 1))})
 	if err != nil {
+		return f, err
+	}
+	if err := settle(); err != nil {
 		return f, err
 	}
 	after, err := w.process.cpuTime()
@@ -109,29 +127,14 @@ func (r *room) measureWay(w way, paced bool) (f figures, err error) {
 	f.cpu = float64((after - before).Microseconds()) / float64(result.Requests)
 	f.requests = result.Requests
 	f.rps = float64(result.Requests) / result.Seconds
-	if paced {
-		result, err = r.load(w, loadJob{Connections: connections, Seconds: r.long.Seconds() * 2, Rate: 1000})
+	if long := r.long.Seconds() * pacedLong; paced || w.judged {
+		if w.judged {
+			long = r.long.Seconds() * judgedLong
+		}
+		result, err = r.load(w, loadJob{Connections: connections, Seconds: long, Rate: 1000})
 		f.p50, f.p99 = result.P50, result.P99
 	}
 	return f, err
-}
-
-// profile writes a CPU profile of the way's process while it is saturated.
-func (r *room) profile(w way) error {
-	loaded := make(chan error, 1)
-	seconds := math.Ceil(r.long.Seconds()) * float64(max(w.times, 1))
-	go func() {
-		_, err := r.load(w, loadJob{Connections: connections, Seconds: seconds + 0.5})
-		loaded <- err
-	}()
-	raw, err := r.ask(w.process, fmt.Sprintf("/debug/pprof/profile?seconds=%.0f", seconds))
-	if err = errors.Join(err, <-loaded); err != nil {
-		return err
-	}
-	if err := os.MkdirAll(r.profiles, 0o750); err != nil {
-		return err
-	}
-	return os.WriteFile(filepath.Join(r.profiles, strings.NewReplacer(" ", "-", ",", "", ":", "", "(", "", ")", "", "/", "").Replace(w.name)+".pprof"), raw, 0o600)
 }
 
 // load runs a load process; an answer that is not the wanted one is an error.
@@ -171,13 +174,18 @@ func (all rounds) median(name string, of func(figures) float64) float64 {
 
 // ratio is the median of the rounds' own ratios: what the machine does to one round it does to both.
 func (all rounds) ratio(name, beside string, of func(figures) float64) float64 {
-	var ratios []float64
+	return middle(all.ratios(name, beside, of))
+}
+
+// ratios are those of the rounds in which both were looked at, the least first.
+func (all rounds) ratios(name, beside string, of func(figures) float64) (ratios []float64) {
 	for i := range min(len(all[name]), len(all[beside])) {
 		if mine, other := of(all[name][i]), of(all[beside][i]); mine > 0 && other > 0 {
 			ratios = append(ratios, mine/other)
 		}
 	}
-	return middle(ratios)
+	slices.Sort(ratios)
+	return ratios
 }
 
 // difference is the median of the rounds' own differences.
@@ -199,30 +207,16 @@ func (all rounds) whole(name string) float64 {
 	return spent / float64(max(requests, 1))
 }
 
-func middle(values []float64) float64 {
+func middle(values []float64) float64 { return quantile(values, 0.5) }
+
+// quantile returns the value that a part of the values is not above, between two of them in proportion; 0 if there are none.
+func quantile(values []float64, part float64) float64 {
 	if len(values) == 0 {
 		return 0
 	}
-	slices.Sort(values)
-	return values[len(values)/2]
-}
-
-// table has one row for each way.
-func (all rounds) table(ways []way) section {
-	s := section{head: []string{"way", "beside", "CPU µs/request", "× beside", "half of the rounds", "requests/s, 32 connections", "p50 / p99 µs at 1000/s", "p99 × beside"}}
-	for _, w := range ways {
-		times, span, late := "", "", ""
-		if w.beside != "" {
-			var ratios []float64
-			for i := range all[w.name] {
-				ratios = append(ratios, all[w.name][i].cpu/all[w.beside][i].cpu)
-			}
-			times, late = fmt.Sprintf("%.2f", all.ratio(w.name, w.beside, cpu)), fmt.Sprintf("%.2f", all.ratio(w.name, w.beside, p99))
-			slices.Sort(ratios)
-			span = fmt.Sprintf("%.2f–%.2f", ratios[len(ratios)/4], ratios[len(ratios)*3/4])
-		}
-		s = s.row(w.name, w.beside, fmt.Sprintf("%.0f", all.median(w.name, cpu)), times, span, fmt.Sprintf("%.0f", all.median(w.name, func(f figures) float64 { return f.rps })),
-			fmt.Sprintf("%.0f / %.0f", all.median(w.name, func(f figures) float64 { return f.p50 }), all.median(w.name, p99)), late)
-	}
-	return s
+	values = slices.Sorted(slices.Values(values))
+	at := part * float64(len(values)-1)
+	low := int(at)
+	high := min(low+1, len(values)-1)
+	return values[low] + (values[high]-values[low])*(at-float64(low))
 }
