@@ -44,6 +44,7 @@ type Gateway struct {
 	unreachable    auth.Backoff
 	recorders      []outcome.Recorder
 	calls          activity
+	callTimes      callTimes
 }
 
 // New builds a gateway. It makes no network requests. The configuration must have

@@ -46,7 +46,18 @@ type upstreamCall struct {
 	with     auth.Credential
 	appToken auth.Secret // what was sent as SO-AppToken
 	document []byte      // the body: the judged arguments alone, written anew
+	trace    httptrace.ClientTrace
+	// connected reports whether the attempt got a connection: what was sent then may have arrived.
+	connected bool
 }
+
+func (c *upstreamCall) gotConn(httptrace.GotConnInfo) { c.connected = true }
+
+// requestBody is a document that is being sent.
+type requestBody struct{ bytes.Reader }
+
+// Close does nothing.
+func (*requestBody) Close() error { return nil }
 
 // prepare finds as whom to call on, and where the tenant lives.
 func (c *upstreamCall) prepare(ctx context.Context) (refusal *auth.Refusal) {
@@ -69,8 +80,7 @@ func (c *upstreamCall) run(caller context.Context, sink Sink) *auth.Refusal {
 		c.record.Decision, c.record.Outcome = "allowed", outcome.Outcome{Class: outcome.Unreachable, Cause: "a_moment_ago"}
 		return auth.Refuse(auth.UpstreamUnreachable, errors.New("not reached a moment ago, and not tried again yet")).After(unreachableRetry)
 	}
-	ctx, cancel := c.g.detached(maxCallTime)
-	defer cancel()
+	ctx := c.g.callContext()
 	if refusal := c.onHold(ctx); refusal != nil { // it may have waited for its credential
 		return refusal
 	}
@@ -110,18 +120,18 @@ func (c *upstreamCall) run(caller context.Context, sink Sink) *auth.Refusal {
 
 // send makes one attempt. caller is asked for the trace context alone.
 func (c *upstreamCall) send(ctx, caller context.Context) (*http.Response, *auth.Refusal) {
-	connected := false
-	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected = true }})
-	req := c.request(traced, caller)
+	c.connected = false
+	c.trace.GotConn = c.gotConn
+	req := c.request(httptrace.WithClientTrace(ctx, &c.trace), caller)
 	c.record.Upstream = c.api[:len(req.URL.Scheme)+len("://")+len(req.URL.Host)]
 	resp, err := c.g.platform.Transport.RoundTrip(req)
-	if connected {
+	if c.connected {
 		c.record.Sends++
 	}
 	if err == nil {
 		return resp, nil
 	}
-	if !connected {
+	if !c.connected {
 		c.record.Outcome = outcome.Outcome{Class: outcome.Unreachable}
 		refusal := auth.Refuse(auth.UpstreamUnreachable, err)
 		if timeout := net.Error(nil); errors.As(err, &timeout) && timeout.Timeout() {
@@ -158,7 +168,9 @@ func (c *upstreamCall) request(ctx, caller context.Context) *http.Request {
 	req.URL.RawQuery = c.order.Select.Query()
 	req.Host, req.Header, req.Body, req.ContentLength = req.URL.Host, header, http.NoBody, int64(len(c.document))
 	if len(c.document) > 0 {
-		req.Body = io.NopCloser(bytes.NewReader(c.document))
+		body := new(requestBody) // of its own for each attempt: the transport may still be reading the one before
+		body.Reset(c.document)
+		req.Body = body
 	}
 	return req
 }
