@@ -66,15 +66,8 @@ func node() string {
 // visit is one request as Caddy knows it.
 type visit struct{ r *http.Request }
 
-// ID returns Caddy's own id of the request.
-func (v visit) ID() string {
-	if replacer, ok := v.r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
-		if id, ok := replacer.GetString("http.request.uuid"); ok {
-			return id
-		}
-	}
-	return uuid.NewString()
-}
+// ID returns a new id. Caddy's {http.request.uuid} is another: to ask for that one adds a field to the access line.
+func (visit) ID() string { return uuid.NewString() }
 
 // ClientIP returns the client's address as Caddy determines it, honouring trusted_proxies alone.
 func (v visit) ClientIP() string {
@@ -89,11 +82,14 @@ func (v visit) Proved(principal string) {
 	}
 }
 
-// Ended sets the placeholders of the call and its fields of the access log.
+// Ended sets the placeholders of the call and, where the server has an access log, its fields there.
 func (v visit) Ended(record *outcome.Record) {
 	ctx := v.r.Context()
 	if replacer, ok := ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
 		replacer.Map((*recorded)(record).placeholder)
+	}
+	if server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); !ok || server.Logs == nil {
+		return
 	}
 	if extra, ok := ctx.Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
 		extra.Add(zap.Inline((*recorded)(record)))
@@ -105,6 +101,8 @@ type recorded outcome.Record
 
 func (r *recorded) placeholder(name string) (any, bool) {
 	switch name {
+	case "http.auth.user.id":
+		return r.Principal, r.Proved
 	case "http.erpsync.app":
 		return r.App, true
 	case "http.erpsync.tenant":

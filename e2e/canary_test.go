@@ -104,6 +104,9 @@ func TestNoSecretIsInAnythingThatTheProcessWrites(t *testing.T) {
 	if !strings.Contains(written["logs"], `"level":"debug"`) || !strings.Contains(written["logs"], "handled request") {
 		t.Fatal("there is no DEBUG log, or no access log")
 	}
+	if !strings.Contains(written["logs"], `"erpsync_outcome":"ok"`) {
+		t.Error("the access log does not have the call's fields")
+	}
 	err = filepath.WalkDir(s.dir, func(path string, entry os.DirEntry, err error) error {
 		name := filepath.Base(path)
 		if err != nil || entry.IsDir() || strings.HasPrefix(name, "portal.") || strings.HasPrefix(name, "erp.") || strings.HasPrefix(name, "quote.") || name == "tenants.json" {

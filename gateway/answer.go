@@ -146,11 +146,13 @@ type passage struct {
 func (p *passage) read(part []byte) error {
 	// A short answer is passed on from where it was read.
 	n, err := readFull(p.resp.Body, part)
-	p.observe(part[:n])
 	if err != nil {
 		p.held = part[:n]
+		p.tap.Whole(p.held)
+		p.keepPart(p.held)
 		return ended(err)
 	}
+	p.observe(part)
 	p.long = true
 	p.held = append(make([]byte, 0, max(2*partSize, min(int(p.resp.ContentLength), maxHeld))), part...)
 	for {
@@ -196,6 +198,10 @@ func readFull(body io.Reader, part []byte) (n int, err error) {
 
 func (p *passage) observe(part []byte) {
 	_, _ = p.tap.Write(part)
+	p.keepPart(part)
+}
+
+func (p *passage) keepPart(part []byte) {
 	if p.keep != nil {
 		_, _ = p.keep.Write(part)
 	}

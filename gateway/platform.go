@@ -44,9 +44,9 @@ type Visit interface {
 	ID() string
 	// ClientIP is the caller's address, as far as proxies in front are trusted.
 	ClientIP() string
-	// Proved is told the principal of a caller that has proved itself.
+	// Proved is told the principal of a caller that has proved itself for something that is no call.
 	Proved(principal string)
-	// Ended is told the record of a call that is over, which does not change any more.
+	// Ended is told the record of a call that is over, with its principal. The record does not change any more.
 	Ended(record *outcome.Record)
 }
 

@@ -74,7 +74,6 @@ func (x *exchange) serve(verdict superoffice.Verdict) (refusal *auth.Refusal) {
 		return refusal
 	}
 	x.record.Proved = true
-	x.visit.Proved(caller.Principal.ID)
 
 	// May this app, in this tenant, make this call?
 	admission, refusal := x.g.Admit(ctx, caller, app, x.path)

@@ -234,13 +234,17 @@ func FuzzAnswer(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, media, coding string, body []byte) {
 		header := http.Header{"Content-Type": {media}, "Content-Encoding": {coding}}
-		whole, pieces := NewTap(superoffice.ForceResync, 200, header, false), NewTap(superoffice.ForceResync, 200, header, false)
+		newTap := func() *Tap { return NewTap(superoffice.ForceResync, 200, header, false) }
+		whole, pieces, lent := newTap(), newTap(), newTap()
 		_, _ = whole.Write(body)
 		pieces.stream = pieces.format.stream()
 		for piece := range slices.Chunk(body, 1+len(body)/64) {
 			_, _ = pieces.Write(piece)
 		}
 		one, other := whole.Outcome(nil), pieces.Outcome(nil)
+		if lent.Whole(body); lent.Outcome(nil) != one {
+			t.Fatalf("%+v taken at once", one)
+		}
 		if one.Class == Unreadable && other.Class == Unreadable {
 			other.Cause = one.Cause // of several things that are wrong, either may be met first
 		}

@@ -157,5 +157,5 @@ func (a Arguments) KeysSum() string {
 		named = append(named, name...)
 	}
 	sum := sha256.Sum256(named)
-	return hex.EncodeToString(sum[:])
+	return string(hex.AppendEncode(named[:0], sum[:]))
 }

@@ -210,7 +210,9 @@ func (t Token) XSRF() string {
 
 // CheckXSRF compares in constant time.
 func (t Token) CheckXSRF(value string) bool {
-	return hmac.Equal([]byte(t.XSRF()), []byte(value))
+	own := t.derive("erpsync xsrf")
+	var room [2 * sha256.Size]byte // so that nothing is allocated
+	return hmac.Equal(base64.RawURLEncoding.AppendEncode(room[:0], own[:]), []byte(value))
 }
 
 // sealer seals the session's record. A record is written anew under the same key, each time with a random nonce.
@@ -229,12 +231,13 @@ func (t Token) seal(app, tenant string, plaintext []byte) []byte {
 	return t.sealer(app, tenant).Seal(nonce, nonce, plaintext, nil)
 }
 
+// open decrypts in place: sealed is not to be used any more.
 func (t Token) open(app, tenant string, sealed []byte) ([]byte, error) {
 	if len(sealed) < chacha20poly1305.NonceSizeX {
 		return nil, ErrInvalid
 	}
 	nonce, sealed := sealed[:chacha20poly1305.NonceSizeX], sealed[chacha20poly1305.NonceSizeX:]
-	return t.sealer(app, tenant).Open(nil, nonce, sealed, nil)
+	return t.sealer(app, tenant).Open(sealed[:0], nonce, sealed, nil)
 }
 
 func appScope(app string) Place { return sha256.Sum256(tuple(nil, "erpsync app", app)) }
