@@ -57,7 +57,8 @@ fuzz:
 	$(GO) test -run '^$$' -fuzz FuzzCSV -fuzztime $(FUZZ) ./console
 	$(GO) test -run '^$$' -fuzz FuzzCaddyfile -fuzztime $(FUZZ) .
 
-# bench measures the whole path beside a plain proxy, and the stages, and writes the tables of docs/performance.md.
+# bench measures the whole path beside a plain proxy and other systems, and the stages, and writes the tables of docs/performance.md.
 BENCH ?= -write docs/performance.md
-bench:
+bench: setup
+	bash bench/setup
 	$(GO) run ./bench $(BENCH)

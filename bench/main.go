@@ -1,7 +1,7 @@
 // Command bench measures the gateway over loopback beside a plain reverse_proxy of
 // the same binary, and writes the tables of docs/performance.md:
 //
-//	go run ./bench [-parts path,scale,expiry,memory,stages] [-write docs/performance.md]
+//	go run ./bench [-parts path,peers,scale,expiry,memory,stages] [-write docs/performance.md]
 //	go run ./bench -parts knobs [-write docs/performance.md]
 //
 // Upstream, gateways and load are processes of their own; what is measured is the CPU time of the gateway's
@@ -37,8 +37,8 @@ type options struct {
 func main() {
 	list := func(r rune) bool { return r == ',' }
 	var o options
-	role := flag.String("role", "", "upstream or load; empty measures")
-	parts := flag.String("parts", "path,scale,expiry,memory,stages", "what to measure: path, scale, expiry, memory, stages, knobs")
+	role := flag.String("role", "", "upstream, floor or load; empty measures")
+	parts := flag.String("parts", "path,peers,scale,expiry,memory,stages", "what to measure: path, peers, scale, expiry, memory, stages, knobs")
 	flag.IntVar(&o.rounds, "rounds", 16, "rounds, of which the first is dropped; every third looks at the latencies of all ways, every one at those that a goal is about")
 	seconds := flag.Float64("seconds", 1, "length of each measurement; latencies are looked at for two or three times as long")
 	flag.Var(&o.only, "only", "of path, scale and knobs: measure the ways whose names hold this text, and those that they are compared with; may be repeated; none: all")
@@ -54,6 +54,8 @@ func main() {
 	switch *role {
 	case "upstream":
 		err = serveUpstream(flag.Arg(0))
+	case "floor":
+		err = serveFloor(flag.Arg(0))
 	case "load":
 		debug.SetGCPercent(-1)
 		debug.SetMemoryLimit(loadMemory)
@@ -77,7 +79,7 @@ func measure(o options) error {
 	}
 	defer r.close()
 	machine := machineLine(ctx) // now: the commit may be another at the end
-	known := map[string]func(*room) (section, error){"path": measurePath, "scale": measureScale, "expiry": measureExpiry, "memory": measureMemory, "stages": measureStages, "knobs": measureKnobs}
+	known := map[string]func(*room) (section, error){"path": measurePath, "peers": measurePeers, "scale": measureScale, "expiry": measureExpiry, "memory": measureMemory, "stages": measureStages, "knobs": measureKnobs}
 	var sections []section
 	var goals []goal
 	for _, part := range o.parts {

@@ -112,17 +112,21 @@ func machineLine(ctx context.Context) string {
 	if raw, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
 		kernel = "Linux " + strings.TrimSpace(string(raw))
 	}
-	caddyVersion := "of an unknown version"
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, dep := range info.Deps {
-			if dep.Path == "github.com/caddyserver/caddy/v2" {
-				caddyVersion = dep.Version
-			}
-		}
-	}
 	commit := "an unknown commit"
 	if out, err := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty").Output(); err == nil {
 		commit = strings.TrimSpace(string(out))
 	}
-	return fmt.Sprintf("%d cores of %s, %s, %s, Caddy %s, commit %s, %s", cores, model, kernel, runtime.Version(), caddyVersion, commit, time.Now().Format(time.DateOnly))
+	return fmt.Sprintf("%d cores of %s, %s, %s, Caddy %s, commit %s, %s", cores, model, kernel, runtime.Version(), caddyVersion(), commit, time.Now().Format(time.DateOnly))
+}
+
+// caddyVersion is that of the Caddy that the repository builds.
+func caddyVersion() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, dep := range info.Deps {
+			if dep.Path == "github.com/caddyserver/caddy/v2" {
+				return dep.Version
+			}
+		}
+	}
+	return "of an unknown version"
 }

@@ -26,6 +26,7 @@ type process struct {
 func start(ctx context.Context, dir, addr string, env []string, name string, args ...string) (process, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	cmd := exec.CommandContext(ctx, name, args...) //nolint:gosec // our own programs
+	endTree(cmd)
 	cmd.Env = append(os.Environ(), env...)
 	log, err := os.Create(filepath.Join(dir, strings.ReplaceAll(addr, ":", "_")+".log"))
 	if err != nil {

@@ -138,7 +138,16 @@ func (r *room) measureWay(w way, paced bool) (f figures, err error) {
 }
 
 // load runs a load process; an answer that is not the wanted one is an error.
-func (r *room) load(w way, job loadJob) (result loadResult, err error) {
+func (r *room) load(w way, job loadJob) (loadResult, error) {
+	result, err := r.tryLoad(w, job)
+	if err == nil && result.Bad > 0 {
+		err = fmt.Errorf("%d of %d answers were not %d; the first: %s", result.Bad, result.Requests, w.want, result.FirstBad)
+	}
+	return result, err
+}
+
+// tryLoad runs a load process and counts what was not answered as it should be.
+func (r *room) tryLoad(w way, job loadJob) (result loadResult, err error) {
 	job.URL, job.Host, job.CallersFile, job.Want, job.HTTP2 = "http://"+w.process.addr, "localhost:"+portOf(w.process.addr), w.file, w.want, w.h2
 	in, err := json.Marshal(job)
 	if err != nil {
@@ -152,13 +161,7 @@ func (r *room) load(w way, job loadJob) (result loadResult, err error) {
 	if err != nil {
 		return result, fmt.Errorf("load: %w: %s", err, said.Bytes())
 	}
-	if err := json.Unmarshal(out, &result); err != nil {
-		return result, err
-	}
-	if result.Bad > 0 {
-		return result, fmt.Errorf("%d of %d answers were not %d; the first: %s", result.Bad, result.Requests, w.want, result.FirstBad)
-	}
-	return result, nil
+	return result, json.Unmarshal(out, &result)
 }
 
 // median is of all rounds of a way.
