@@ -41,12 +41,7 @@ return found
 
 // Since returns documents as board.Store says.
 func (s Board) Since(ctx context.Context, cursor board.Cursor) (docs []board.Doc, next board.Cursor, more, lost bool, err error) {
-	asked, cancel, err := s.question(ctx)
-	if err != nil {
-		return nil, cursor, false, false, err
-	}
-	defer cancel()
-	values, err := s.run(asked, sinceScript, s.keys(), strconv.FormatInt(cursor.At, 10), board.Most).StringSlice()
+	values, err := s.run(ctx, sinceScript, s.keys(), strconv.FormatInt(cursor.At, 10), board.Most).StringSlice()
 	if err := s.read(ctx, err); err != nil {
 		return nil, cursor, false, false, err
 	}
@@ -114,16 +109,11 @@ func (s Board) Put(ctx context.Context, docs []board.Doc) (versions []int64, wri
 	if len(docs) == 0 {
 		return nil, nil, nil
 	}
-	asked, cancel, err := s.question(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer cancel()
 	args := []any{boardKeep.Milliseconds(), boardMax, rand.Text()}
 	for _, doc := range docs {
 		args = append(args, doc.Name, doc.Version, doc.Text)
 	}
-	answers, err := s.run(asked, putBoardScript, s.keys(), args...).Int64Slice()
+	answers, err := s.run(ctx, putBoardScript, s.keys(), args...).Int64Slice()
 	if err := s.written(ctx, err); err != nil {
 		return nil, nil, err
 	}
@@ -143,12 +133,7 @@ return redis.call('ZREM', KEYS[2], ARGV[1])
 
 // Remove forgets a document as board.Store says.
 func (s Board) Remove(ctx context.Context, name string) error {
-	asked, cancel, err := s.question(ctx)
-	if err != nil {
-		return err
-	}
-	defer cancel()
-	return s.written(ctx, s.run(asked, removeScript, s.keys(), name).Err())
+	return s.written(ctx, s.run(ctx, removeScript, s.keys(), name).Err())
 }
 
 var _ board.Store = Board{}

@@ -231,13 +231,8 @@ func interval(r claim.Rate) int64 { return int64(math.Ceil(1e6 / r.PerSecond)) }
 
 // Claim takes what the request wants, or nothing, as claim.Store says.
 func (s Claims) Claim(ctx context.Context, gateway string, r *claim.Request) (claim.Result, error) {
-	asked, cancel, err := s.question(ctx)
-	if err != nil {
-		return claim.Result{}, err
-	}
-	defer cancel()
 	p := s.steps(gateway, r)
-	values, err := s.run(asked, claimScript, p.keys, p.args...).StringSlice()
+	values, err := s.run(ctx, claimScript, p.keys, p.args...).StringSlice()
 	if err := s.written(ctx, err); err != nil {
 		return claim.Result{}, err
 	}
@@ -303,16 +298,11 @@ return lost
 
 // Renew has what calls hold last, as claim.Store says.
 func (s Claims) Renew(ctx context.Context, gateway string, calls []claim.Holding) (map[int]string, error) {
-	asked, cancel, err := s.question(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer cancel()
 	p := &steps{args: []any{gateway, claim.TTL.Milliseconds()}}
 	for i := range calls {
 		s.hold(p, &calls[i])
 	}
-	values, err := s.run(asked, renewScript, p.keys, p.args...).StringSlice()
+	values, err := s.run(ctx, renewScript, p.keys, p.args...).StringSlice()
 	if err := s.written(ctx, err); err != nil {
 		return nil, err
 	}
@@ -363,11 +353,6 @@ return 1
 
 // Return releases what calls hold, as claim.Store documents.
 func (s Claims) Return(ctx context.Context, gateway string, calls []claim.Holding) error {
-	asked, cancel, err := s.question(ctx)
-	if err != nil {
-		return err
-	}
-	defer cancel()
 	p := &steps{args: []any{gateway}}
 	for i := range calls {
 		h := &calls[i]
@@ -390,7 +375,7 @@ func (s Claims) Return(ctx context.Context, gateway string, calls []claim.Holdin
 			p.args = append(p.args, claimed+v.Token+v.Value)
 		}
 	}
-	return s.written(ctx, s.run(asked, returnScript, p.keys, p.args...).Err())
+	return s.written(ctx, s.run(ctx, returnScript, p.keys, p.args...).Err())
 }
 
 var _ claim.Store = Claims{}

@@ -32,16 +32,11 @@ return 1
 
 // Note records a sign of life as roster.Store says.
 func (s Gateways) Note(ctx context.Context, g roster.Gateway, keep time.Duration) error {
-	asked, cancel, err := s.question(ctx)
-	if err != nil {
-		return err
-	}
-	defer cancel()
 	entry, err := json.Marshal(g)
 	if err != nil {
 		return err
 	}
-	return s.written(ctx, s.run(asked, noteScript, []string{s.key()}, g.ID, string(entry), keep.Milliseconds()).Err())
+	return s.written(ctx, s.run(ctx, noteScript, []string{s.key()}, g.ID, string(entry), keep.Milliseconds()).Err())
 }
 
 // Forget removes a gateway as roster.Store says.
@@ -63,12 +58,7 @@ return found
 
 // Gateways returns those that are kept, as roster.Store says. An entry that no gateway wrote is none.
 func (s Gateways) Gateways(ctx context.Context) ([]roster.Gateway, error) {
-	asked, cancel, err := s.question(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer cancel()
-	values, err := s.run(asked, gatewaysScript, []string{s.key()}).StringSlice()
+	values, err := s.run(ctx, gatewaysScript, []string{s.key()}).StringSlice()
 	if err := s.read(ctx, err); err != nil {
 		return nil, err
 	}

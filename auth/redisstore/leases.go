@@ -22,12 +22,7 @@ return redis.call('GET', KEYS[1])
 
 // Acquire takes the lease as lease.Locker says.
 func (s Leases) Acquire(ctx context.Context, name, holder string, ttl time.Duration) (string, error) {
-	asked, cancel, err := s.question(ctx)
-	if err != nil {
-		return "", err
-	}
-	defer cancel()
-	current, err := s.run(asked, acquireScript, []string{s.leased(name)}, holder, ttl.Milliseconds()).Text()
+	current, err := s.run(ctx, acquireScript, []string{s.leased(name)}, holder, ttl.Milliseconds()).Text()
 	return current, s.written(ctx, err)
 }
 
@@ -38,12 +33,7 @@ return redis.call('PEXPIRE', KEYS[1], ARGV[2])
 
 // Extend makes the lease last as lease.Locker says.
 func (s Leases) Extend(ctx context.Context, name, holder string, ttl time.Duration) (bool, error) {
-	asked, cancel, err := s.question(ctx)
-	if err != nil {
-		return false, err
-	}
-	defer cancel()
-	done, err := s.run(asked, extendScript, []string{s.leased(name)}, holder, ttl.Milliseconds()).Int()
+	done, err := s.run(ctx, extendScript, []string{s.leased(name)}, holder, ttl.Milliseconds()).Int()
 	return done == 1, s.written(ctx, err)
 }
 
@@ -54,12 +44,7 @@ return redis.call('DEL', KEYS[1])
 
 // Release gives the lease back as lease.Locker says.
 func (s Leases) Release(ctx context.Context, name, holder string) error {
-	asked, cancel, err := s.question(ctx)
-	if err != nil {
-		return err
-	}
-	defer cancel()
-	return s.written(ctx, s.run(asked, releaseScript, []string{s.leased(name)}, holder).Err())
+	return s.written(ctx, s.run(ctx, releaseScript, []string{s.leased(name)}, holder).Err())
 }
 
 var _ lease.Locker = Leases{}

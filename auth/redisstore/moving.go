@@ -24,17 +24,62 @@ func moving(err error) bool {
 	return redis.HasErrorPrefix(err, "TRYAGAIN") || redis.HasErrorPrefix(err, "ASK") || redis.HasErrorPrefix(err, "MOVED") || strings.Contains(err.Error(), "non local key")
 }
 
-// run runs a script, again while a slot moves under it.
+// run runs a script, together with others of the same moment. It is run again by itself where Redis does not know it yet, where the
+// client would have tried again had the script been alone, and while a slot moves under it. All of that has the time of one question.
 func (c *conn) run(ctx context.Context, script *redis.Script, keys []string, args ...any) *redis.Cmd {
-	for ends := time.Now().Add(c.movingTime); ; {
-		cmd := script.Run(ctx, c.client, keys, args...)
-		if cmd.Err() == nil || !strings.Contains(cmd.Err().Error(), "non local key") || time.Now().After(ends) {
-			return cmd
+	if c.down.Load() {
+		return failed(ctx, errDown)
+	}
+	began := time.Now()
+	ends := began.Add(c.timeout)
+	cmd := command(ctx, script, keys, args)
+	together, err := c.group.ask(ctx, cmd, ends)
+	if err != nil {
+		return failed(ctx, err)
+	}
+	if err := cmd.Err(); err == nil || !(redis.HasErrorPrefix(err, "NOSCRIPT") || apart(err) || together && passing(err)) {
+		return cmd
+	}
+	asked, cancel := context.WithDeadline(ctx, ends)
+	defer cancel()
+	for {
+		if apart(cmd.Err()) {
+			if time.Since(began) > c.movingTime {
+				return cmd
+			}
+			select {
+			case <-asked.Done():
+				return cmd
+			case <-time.After(movingPause):
+			}
 		}
-		select {
-		case <-ctx.Done():
+		if cmd = script.Run(asked, c.client, keys, args...); cmd.Err() == nil || !apart(cmd.Err()) {
 			return cmd
-		case <-time.After(movingPause):
 		}
 	}
+}
+
+// failed returns a command that was not asked, or whose answer nobody waited for.
+func failed(ctx context.Context, err error) *redis.Cmd {
+	cmd := redis.NewCmd(ctx)
+	cmd.SetErr(err)
+	return cmd
+}
+
+// command returns the one that runs a script which Redis knows.
+func command(ctx context.Context, script *redis.Script, keys []string, args []any) *redis.Cmd {
+	words := make([]any, 3, 3+len(keys)+len(args))
+	words[0], words[1], words[2] = "evalsha", script.Hash(), len(keys)
+	for i := range keys {
+		words = append(words, &keys[i])
+	}
+	return redis.NewCmd(ctx, append(words, args...)...)
+}
+
+// apart reports whether a script met a key which is not where it runs.
+func apart(err error) bool { return strings.Contains(err.Error(), "non local key") }
+
+// passing reports whether Redis may answer otherwise in a moment, or elsewhere. The client tries those again, if the command is alone.
+func passing(err error) bool {
+	return moving(err) || redis.IsLoadingError(err) || redis.IsReadOnlyError(err) || redis.IsClusterDownError(err) || redis.IsMasterDownError(err) || redis.IsNoReplicasError(err) || redis.IsMaxClientsError(err)
 }

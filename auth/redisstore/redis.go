@@ -91,6 +91,8 @@ type conn struct {
 	// movingTime is how long a script is run again while a slot of the Cluster moves under it.
 	movingTime time.Duration
 
+	group *group // asks the scripts
+
 	down   atomic.Bool // the last question got no answer, and probe has not got one since
 	closed chan struct{}
 }
@@ -101,6 +103,7 @@ func New(c Config) *Store {
 	options := &redis.UniversalOptions{
 		Addrs: slices.Clone(c.Addresses), MasterName: c.Sentinel, IsClusterMode: c.Cluster, TLSConfig: c.TLS,
 		DialTimeout: timeout * 5 / 8, ReadTimeout: timeout, WriteTimeout: timeout, PoolTimeout: timeout, PoolSize: poolSize,
+		PipelinePoolSize:      -1, // no connections of their own for pipelines: one question and many go the same way
 		ContextTimeoutEnabled: true, ClientName: "caddy-erpsync",
 		// One attempt more, for a connection that the other side had closed. Every script can run twice.
 		MaxRetries: 1, MaxRedirects: redirects,
@@ -117,6 +120,7 @@ func New(c Config) *Store {
 		options.SentinelPassword = c.SentinelPassword()
 	}
 	shared := &conn{client: redis.NewUniversalClient(options), prefix: "{" + c.Prefix + "}", answered: c.Answered, inspected: c.Inspected, timeout: timeout, movingTime: timeout / movingPart, closed: make(chan struct{})}
+	shared.group = newGroup(shared.client)
 	if c.Answered == nil {
 		shared.answered = func(Access, error) {}
 	}
@@ -161,6 +165,7 @@ func (c *conn) result(asker context.Context, access Access, err error) (found bo
 	case err == redis.Nil: //nolint:errorlint // see above
 		c.answered(access, nil)
 		return false, nil
+	case errors.Is(err, errDown): // it was not asked
 	case err == nil:
 		c.answered(access, nil)
 		return true, nil

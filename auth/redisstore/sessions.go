@@ -87,12 +87,7 @@ return r
 
 // Get returns the record as session.Store says.
 func (s Sessions) Get(ctx context.Context, place session.Place) (session.Record, bool, error) {
-	asked, cancel, err := s.question(ctx)
-	if err != nil {
-		return session.Record{}, false, err
-	}
-	defer cancel()
-	values, err := s.run(asked, getScript, []string{s.record(place)}, s.epochPrefix()).StringSlice()
+	values, err := s.run(ctx, getScript, []string{s.record(place)}, s.epochPrefix()).StringSlice()
 	found, err := s.result(ctx, Read, err)
 	if err != nil || !found {
 		return session.Record{}, false, err
@@ -163,16 +158,11 @@ return 1
 
 // Add keeps a new record as session.Store says.
 func (s Sessions) Add(ctx context.Context, place session.Place, record session.Record, most int) error {
-	asked, cancel, err := s.question(ctx)
-	if err != nil {
-		return err
-	}
-	defer cancel()
 	var scopes []byte
 	for _, scope := range record.Scopes {
 		scopes = append(scopes, scope[:]...)
 	}
-	err = s.run(asked, addScript, []string{s.record(place), s.person(record.Scopes.Person())},
+	err := s.run(ctx, addScript, []string{s.record(place), s.person(record.Scopes.Person())},
 		string(place[:]), untilThen(record.Expires), most, s.prefix+"s", record.App, record.Tenant, string(scopes), string(record.Sealed),
 		milliseconds(record.Used), milliseconds(record.Expires), s.epochPrefix(), unlike()).Err()
 	return s.written(ctx, err)
@@ -192,12 +182,7 @@ return 1
 
 // Put writes the record as session.Store says.
 func (s Sessions) Put(ctx context.Context, place session.Place, record session.Record) (session.PutResult, error) {
-	asked, cancel, err := s.question(ctx)
-	if err != nil {
-		return 0, err
-	}
-	defer cancel()
-	done, err := s.run(asked, putScript, []string{s.record(place)},
+	done, err := s.run(ctx, putScript, []string{s.record(place)},
 		strconv.FormatUint(record.Version, 10), string(record.Sealed), milliseconds(record.Used), milliseconds(record.Expires), untilThen(record.Expires), s.epochPrefix()).Int()
 	if err := s.written(ctx, err); err != nil {
 		return 0, err
@@ -228,12 +213,7 @@ return 1
 
 // Revoke ends records as session.Store says.
 func (s Sessions) Revoke(ctx context.Context, scope session.Place, keep time.Duration) error {
-	asked, cancel, err := s.question(ctx)
-	if err != nil {
-		return err
-	}
-	defer cancel()
-	return s.written(ctx, s.run(asked, revokeScript, []string{s.epochPrefix() + string(scope[:])}, keep.Milliseconds(), unlike()).Err())
+	return s.written(ctx, s.run(ctx, revokeScript, []string{s.epochPrefix() + string(scope[:])}, keep.Milliseconds(), unlike()).Err())
 }
 
 var countPersonScript = redis.NewScript(alive + `
@@ -247,12 +227,7 @@ return n
 
 // CountPerson returns how many records of the person are alive, as session.Store says.
 func (s Sessions) CountPerson(ctx context.Context, person session.Place) (int, error) {
-	asked, cancel, err := s.question(ctx)
-	if err != nil {
-		return 0, err
-	}
-	defer cancel()
-	n, err := s.run(asked, countPersonScript, []string{s.person(person)}, s.epochPrefix(), s.prefix+"s").Int()
+	n, err := s.run(ctx, countPersonScript, []string{s.person(person)}, s.epochPrefix(), s.prefix+"s").Int()
 	return n, s.read(ctx, err)
 }
 
@@ -313,16 +288,11 @@ var globEscaper = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`
 
 // Marks returns when scopes were revoked, as session.Store says.
 func (s Sessions) Marks(ctx context.Context, scopes iter.Seq[session.Place]) (string, error) {
-	asked, cancel, err := s.question(ctx)
-	if err != nil {
-		return "", err
-	}
-	defer cancel()
 	keys := []string{s.prefix + "epoch"}
 	for scope := range scopes {
 		keys = append(keys, s.epochPrefix()+string(scope[:]))
 	}
-	values, err := s.run(asked, marksScript, keys, rand.Text(), unlike(), epochLife.Milliseconds()).StringSlice()
+	values, err := s.run(ctx, marksScript, keys, rand.Text(), unlike(), epochLife.Milliseconds()).StringSlice()
 	if err := s.read(ctx, err); err != nil {
 		return "", err
 	}

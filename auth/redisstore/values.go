@@ -57,12 +57,7 @@ return 0
 
 // SetNX keeps a value as auth.KV says.
 func (s Values) SetNX(ctx context.Context, key, value string, ttl time.Duration) (bool, error) {
-	asked, cancel, err := s.question(ctx)
-	if err != nil {
-		return false, err
-	}
-	defer cancel()
-	done, err := s.run(asked, setNXScript, []string{s.value(key)}, asClaim(value), ttl.Milliseconds()).Int()
+	done, err := s.run(ctx, setNXScript, []string{s.value(key)}, asClaim(value), ttl.Milliseconds()).Int()
 	return done == 1, s.written(ctx, err)
 }
 
