@@ -291,6 +291,9 @@ func TestABatchWithoutAConnectionIsAnErrorForEach(t *testing.T) {
 	if !slices.Contains(g.came(), 3) {
 		t.Errorf("not together: %v", g.came())
 	}
+	if read, write := s.ask(t.Context()); read == nil || write == nil {
+		t.Errorf("a store that lets nobody in can be used: %v, %v", read, write)
+	}
 }
 
 func TestACallerThatLeavesIsGoneAtOnceAndTakesNobodyAlong(t *testing.T) {

@@ -262,7 +262,10 @@ func (c *conn) probe() {
 func (c *conn) ask(ctx context.Context) (read, write error) {
 	both := c.client.Pipeline()
 	get, set := both.Get(ctx, c.prefix+"probe"), both.Set(ctx, c.prefix+"probe", "", time.Minute)
-	_, _ = both.Exec(ctx)                    // each has its own
+	_, err := both.Exec(ctx)
+	if err != nil && get.Err() == nil && set.Err() == nil { // there was no connection, and Redis itself said why: the client leaves the commands as they were
+		return c.explained(err), err
+	}
 	if read = get.Err(); read == redis.Nil { //nolint:errorlint // as in result
 		read = nil
 	}
