@@ -3,6 +3,7 @@ package claim
 import (
 	"context"
 	"crypto/rand"
+	"slices"
 	"sync"
 	"time"
 )
@@ -21,6 +22,9 @@ const (
 	// tryAgain is after how long is given back once more what the store did not take.
 	tryAgain = 50 * time.Millisecond
 
+	// gather is how long calls that have ended wait for others while many do, so that one question gives them all back.
+	gather = time.Millisecond
+
 	// settleTimeout bounds how long a refused call waits for what this gateway is just giving back.
 	settleTimeout = 200 * time.Millisecond
 )
@@ -36,11 +40,22 @@ type Keeper struct {
 	closed chan struct{}
 	once   sync.Once // closes closed
 
+	// hurry has what is gathered be given back at once.
+	hurry chan struct{}
+
 	mu        sync.Mutex
 	held      map[*Held]struct{}
 	renewing  bool
+	giving    bool // giveAllBack runs
 	returning []returned
-	idle      chan struct{} // closed when everything is given back; nil: it is
+	given     uint64 // how many were given back, or given up
+	marks     []mark
+}
+
+// mark is closed when as many as upTo are given back.
+type mark struct {
+	upTo uint64
+	done chan struct{}
 }
 
 // returned is what a call held until then.
@@ -51,7 +66,7 @@ type returned struct {
 
 // NewKeeper returns a keeper for the gateway of that name.
 func NewKeeper(store Store, gateway string) *Keeper {
-	return &Keeper{store: store, gateway: gateway, held: make(map[*Held]struct{}), closed: make(chan struct{})}
+	return &Keeper{store: store, gateway: gateway, held: make(map[*Held]struct{}), closed: make(chan struct{}), hurry: make(chan struct{}, 1)}
 }
 
 // Claim takes everything that the request wants, or nothing. An error means that the store gave no answer.
@@ -59,27 +74,46 @@ func (k *Keeper) Claim(ctx context.Context, r *Request) (Result, error) {
 	if r.Token == "" {
 		r.Token = rand.Text()
 	}
-	settled := k.settling()
+	upTo, pending := k.pending()
 	result, err := k.store.Claim(ctx, k.gateway, r)
-	if err != nil || settled == nil || result.Refused == Granted || result.Refused == ByRate || result.Refused == ByCoolDown {
+	if err != nil || !pending || result.Refused == Granted || result.Refused == ByRate || result.Refused == ByCoolDown {
 		return result, err
 	}
-	// What is in the way may be what this gateway is just giving back, and its caller has had the answer.
-	select {
-	case <-settled:
-	case <-ctx.Done():
-	case <-time.After(settleTimeout):
-	}
+	// What is in the way may be what this gateway was just giving back, and its caller has had the answer.
+	k.settle(ctx.Done(), upTo, settleTimeout)
 	again := *r
 	again.Rate = Rate{} // it is charged
 	return k.store.Claim(ctx, k.gateway, &again)
 }
 
-// settling returns a channel that is closed when everything is given back; nil if it is.
-func (k *Keeper) settling() <-chan struct{} {
+// pending reports whether anything is being given back, and how many are given back once that is.
+func (k *Keeper) pending() (upTo uint64, _ bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.idle
+	return k.given + uint64(len(k.returning)), len(k.returning) > 0
+}
+
+// settle waits until that many are given back, or after a while.
+func (k *Keeper) settle(done <-chan struct{}, upTo uint64, most time.Duration) {
+	k.mu.Lock()
+	if k.given >= upTo {
+		k.mu.Unlock()
+		return
+	}
+	m := mark{upTo, make(chan struct{})}
+	k.marks = append(k.marks, m)
+	k.mu.Unlock()
+	select {
+	case k.hurry <- struct{}{}:
+	default:
+	}
+	late := time.NewTimer(most)
+	defer late.Stop()
+	select {
+	case <-m.done:
+	case <-done:
+	case <-late.C:
+	}
 }
 
 // Held is what a call holds until it is given back.
@@ -188,33 +222,20 @@ func (k *Keeper) giveBack(h Holding) {
 		return
 	}
 	k.returning = append(k.returning, returned{h, time.Now()})
-	if k.idle == nil {
-		k.idle = make(chan struct{})
+	if !k.giving {
+		k.giving = true
 		go k.giveAllBack()
 	}
 }
 
-// giveAllBack releases until nothing is left. A release that the store did not take is repeated for as long as the claim can last.
+// giveAllBack releases until nothing is left: the first at once, and what ends meanwhile together. A release that the store did not
+// take is repeated for as long as the claim can last.
 func (k *Keeper) giveAllBack() {
 	for {
-		k.mu.Lock()
-		late := 0
-		for late < len(k.returning) && time.Since(k.returning[late].at) > TTL {
-			late++
-		}
-		k.returning = k.returning[late:]
-		some := make([]Holding, 0, together)
-		for _, r := range k.returning[:min(len(k.returning), together)] {
-			some = append(some, r.Holding)
-		}
+		some := k.next()
 		if len(some) == 0 {
-			k.returning = nil
-			close(k.idle)
-			k.idle = nil
-			k.mu.Unlock()
 			return
 		}
-		k.mu.Unlock()
 		k.asking.Lock()
 		ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
 		err := k.store.Return(ctx, k.gateway, some)
@@ -225,9 +246,48 @@ func (k *Keeper) giveAllBack() {
 			continue
 		}
 		k.mu.Lock()
-		k.returning = k.returning[len(some):]
+		k.drop(len(some))
+		more := len(k.returning)
 		k.mu.Unlock()
+		if more > 0 && more < together {
+			select {
+			case <-time.After(gather):
+			case <-k.hurry:
+			}
+		}
 	}
+}
+
+// next returns the calls that are given back next; if there are none giveAllBack ends.
+func (k *Keeper) next() []Holding {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	late := 0
+	for late < len(k.returning) && time.Since(k.returning[late].at) > TTL {
+		late++
+	}
+	k.drop(late)
+	some := make([]Holding, 0, min(len(k.returning), together))
+	for _, r := range k.returning[:min(len(k.returning), together)] {
+		some = append(some, r.Holding)
+	}
+	k.giving = len(some) > 0
+	return some
+}
+
+// drop forgets the first of what is given back, and tells those who wait for that. k.mu is held.
+func (k *Keeper) drop(n int) {
+	k.given += uint64(n) //nolint:gosec // a length
+	if k.returning = k.returning[n:]; len(k.returning) == 0 {
+		k.returning = nil
+	}
+	k.marks = slices.DeleteFunc(k.marks, func(m mark) bool {
+		if m.upTo > k.given {
+			return false
+		}
+		close(m.done)
+		return true
+	})
 }
 
 // Close renews nothing more, and settles.
@@ -238,12 +298,6 @@ func (k *Keeper) Close() {
 
 // Settle returns when everything is given back, or after a while.
 func (k *Keeper) Settle() {
-	settled := k.settling()
-	if settled == nil {
-		return
-	}
-	select {
-	case <-settled:
-	case <-time.After(askTimeout):
-	}
+	upTo, _ := k.pending()
+	k.settle(nil, upTo, askTimeout)
 }

@@ -178,6 +178,81 @@ func TestACallIsNotRefusedByWhatItsGatewayIsJustGivingBack(t *testing.T) {
 	})
 }
 
+func TestCallsThatEndTogetherAreGivenBackTogether(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := &counted{slow: 200 * time.Microsecond}
+		k := NewKeeper(store, "g")
+		alone := keep(t, k, "alone", 200)
+		k.Return(alone)
+		time.Sleep(store.slow)
+		synctest.Wait()
+		if store.returns != 1 {
+			t.Error("one alone waits for others")
+		}
+		began := time.Now()
+		if k.Settle(); time.Since(began) > 0 {
+			t.Error("it waits, and nothing is given back")
+		}
+		var held []*Held
+		for i := range 100 {
+			held = append(held, keep(t, k, fmt.Sprint(i), 200))
+		}
+		for _, h := range held {
+			k.Return(h)
+			time.Sleep(100 * time.Microsecond)
+		}
+		k.Settle()
+		if n := store.count(); n != 0 || store.returns > 15 { // 10 ms; one after the other there is room for 50
+			t.Errorf("%d are held after %d questions", n, store.returns)
+		}
+		time.Sleep(TTL)
+	})
+}
+
+// What is gathered is given back at once when a caller waits for it, and it waits for nothing that ended later.
+func TestARefusedCallWaitsForWhatEndedBeforeItAndNoLonger(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := &counted{slow: 100 * time.Microsecond}
+		k := NewKeeper(store, "g")
+		first, second := keep(t, k, "1", 2), keep(t, k, "2", 2)
+		k.Return(first) // is asked
+		time.Sleep(50 * time.Microsecond)
+		k.Return(second) // is gathered
+		time.Sleep(100 * time.Microsecond)
+		began := time.Now()
+		third := keep(t, k, "3", 1)
+		if took := time.Since(began); took > gather/2 {
+			t.Errorf("it waited %s", took)
+		}
+		k.Settle()
+
+		store.slow = 50 * time.Millisecond
+		k.Return(third)
+		ends := make(chan struct{})
+		go func() { // others end all the time
+			for i := 0; ; i++ {
+				select {
+				case <-ends:
+					return
+				case <-time.After(10 * time.Millisecond):
+					k.Return(&Held{Holding: Holding{ID: fmt.Sprint("other ", i)}})
+				}
+			}
+		}()
+		began = time.Now()
+		fourth := keep(t, k, "4", 1)
+		if took := time.Since(began); took >= settleTimeout {
+			t.Errorf("it waited %s", took)
+		}
+		close(ends)
+		k.Return(fourth)
+		k.Settle()
+		time.Sleep(TTL)
+	})
+}
+
 func TestWhatTheStoreDidNotTakeBackIsGivenBackAgainAndWhatRunsIsCountedAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -201,9 +276,10 @@ func TestWhatTheStoreDidNotTakeBackIsGivenBackAgainAndWhatRunsIsCountedAgain(t *
 		k.Return(alone)
 		store.set(errAway)
 		time.Sleep(2 * TTL)
-		if settled := k.settling(); settled != nil {
+		if k.mu.Lock(); k.giving || k.given != 3 {
 			t.Error("it tries for ever")
 		}
+		k.mu.Unlock()
 	})
 }
 
