@@ -42,7 +42,7 @@ func New(options Options) *Store {
 // Prepare prepares the statements of each row, for a database that would parse them each time.
 func (s *Store) Prepare(ctx context.Context) error {
 	s.prepared = make(map[string]*sql.Stmt)
-	for _, text := range []string{insertCall, supposedEnd, RemoveKey + failedUntil, FailKey, addDay, addLatest} {
+	for _, text := range []string{insertCall, supposedEnd, scopeID, failsInScope, RemoveKey + failedUntil, FailKey, addDay, addLatest} {
 		stmt, err := s.DB.PrepareContext(ctx, s.Dialect.Text(text))
 		if err != nil {
 			return errors.Join(err, s.Unprepare())
