@@ -28,6 +28,7 @@ type options struct {
 	only     substrings    // of ways' names; none: all
 	tenants  int
 	sessions int
+	rows     int
 	write    string
 	profiles string // a folder
 	traces   string // a folder
@@ -44,6 +45,7 @@ func main() {
 	flag.Var(&o.only, "only", "of path, scale and knobs: measure the ways whose names hold this text, and those that they are compared with; may be repeated; none: all")
 	flag.IntVar(&o.tenants, "tenants", 10_000, "how many tenants are many")
 	flag.IntVar(&o.sessions, "sessions", 1_000_000, "how many sessions are many")
+	flag.IntVar(&o.rows, "rows", 1_000_000, "how many rows of history are many")
 	flag.StringVar(&o.write, "write", "", "the page whose marked sections are replaced; empty: print only")
 	flag.StringVar(&o.profiles, "profiles", "", "a folder that a CPU profile of each way is written to, before it is measured; empty: none")
 	flag.StringVar(&o.traces, "trace", "", "a folder that an execution trace of each way at 1000 requests a second is written to, before it is measured; empty: none")

@@ -16,6 +16,8 @@ import (
 const (
 	measuredCallers = 20_000
 	measuredTenants = 1000
+	// scaleRounds is how many rounds there are for four of the other parts.
+	scaleRounds = 3
 )
 
 // crowd is a gateway with tenants and sessions, few or many.
@@ -30,10 +32,17 @@ type crowd struct {
 // binary, which alone reaches the store of a running handler; it has the same handler and the same Caddy.
 func measureScale(r *room) (s section, err error) {
 	binary := filepath.Join(r.dir, "gateway")
-	if out, err := exec.CommandContext(r.ctx, "go", "test", "-c", "-o", binary, ".").CombinedOutput(); err != nil { //nolint:gosec // our own program
+	if out, err := exec.CommandContext(r.ctx, "go", "test", "-c", "-tags", "bench", "-o", binary, ".").CombinedOutput(); err != nil { //nolint:gosec // our own program
 		return s, fmt.Errorf("%w: %s", err, out)
 	}
-	one, err := r.crowd(binary, "", 1, 1)
+	// Filled once: what a gateway keeps of its own calls goes to a copy.
+	filled := filepath.Join(r.dir, "past.db")
+	began := time.Now()
+	if err := fillHistory(r.ctx, filled, r.rows, r.tenants, "http://"+r.upstream); err != nil {
+		return s, fmt.Errorf("history: %w", err)
+	}
+	fmt.Fprintf(os.Stderr, "%d rows of history were written in %s\n", r.rows, time.Since(began).Round(time.Second))
+	one, err := r.crowd(binary, "", "", 1, 1)
 	if err != nil {
 		return s, err
 	}
@@ -41,12 +50,12 @@ func measureScale(r *room) (s section, err error) {
 	// Two that are full: a collection takes longer than a round, and must not be paid by a way that did not make the garbage.
 	var many [2]crowd
 	for i := range many {
-		if many[i], err = r.crowd(binary, "", r.tenants, r.sessions); err != nil {
+		if many[i], err = r.crowd(binary, "", filled, r.tenants, r.sessions); err != nil {
 			return s, err
 		}
 		defer many[i].process.stop()
 	}
-	crowdName := fmt.Sprintf("%d tenants, %d sessions", r.tenants, r.sessions)
+	crowdName := fmt.Sprintf("%d tenants, %d sessions, %d rows", r.tenants, r.sessions, r.rows)
 	ways := []way{
 		{name: "memory: session, one tenant, one session", process: one.process, callers: one.callers, want: http.StatusOK},
 		{name: "memory: session, " + crowdName, beside: "memory: session, one tenant, one session", process: many[0].process, callers: many[0].callers, want: http.StatusOK, times: 3},
@@ -68,11 +77,11 @@ func measureScale(r *room) (s section, err error) {
 			}
 			defer stores[i].process.stop()
 		}
-		if few, err = r.crowd(binary, stores[0].option, 1, 1); err != nil {
+		if few, err = r.crowd(binary, stores[0].option, "", 1, 1); err != nil {
 			return s, err
 		}
 		defer few.process.stop()
-		if full, err = r.crowd(binary, stores[1].option, r.tenants, r.sessions); err != nil {
+		if full, err = r.crowd(binary, stores[1].option, filled, r.tenants, r.sessions); err != nil {
 			return s, err
 		}
 		defer full.process.stop()
@@ -83,6 +92,12 @@ func measureScale(r *room) (s section, err error) {
 		ways = append(ways, way{name: "Redis: session, one tenant, one session", process: few.process, callers: few.callers, want: http.StatusOK},
 			way{name: "Redis: session, " + crowdName, beside: "Redis: session, one tenant, one session", process: full.process, callers: full.callers, want: http.StatusOK})
 	}
+	for i := range ways {
+		ways[i].settle = r.drained(ways[i].process)
+	}
+	rounds := r.rounds
+	r.rounds = max(rounds*scaleRounds/4, 2)
+	defer func() { r.rounds = rounds }()
 	all, ways, err := r.measureWays(ways)
 	if err != nil {
 		return s, err
@@ -107,6 +122,15 @@ func measureScale(r *room) (s section, err error) {
 		}
 		s.goals = append(s.goals, g)
 	}
+	lost := 0.0
+	for _, c := range []crowd{one, many[0], many[1]} {
+		rows, err := r.lost(c.process)
+		if err != nil {
+			return s, err
+		}
+		lost += rows
+	}
+	s.goals = append(s.goals, goal{number: 4, what: "rows that their histories lost meanwhile, memory", measured: fmt.Sprintf("%.0f", lost)})
 	s.goals = append(s.goals, atMost(4, fmt.Sprintf("memory of a session in the memory store, among %d", r.sessions), many[0].bytes, 1024, "%.0f bytes"))
 	if bytesInRedis > 0 {
 		s.goals = append(s.goals, goal{number: 4, what: "memory of a session in Redis (used_memory)", measured: fmt.Sprintf("%.0f bytes", bytesInRedis)})
@@ -114,8 +138,11 @@ func measureScale(r *room) (s section, err error) {
 	return s, nil
 }
 
-// crowd starts a gateway and fills it.
-func (r *room) crowd(binary, store string, tenants, sessions int) (c crowd, err error) {
+// crowdTenant is the name of one of the tenants.
+func crowdTenant(i int) string { return fmt.Sprintf("Cust%d", 10000+i) }
+
+// crowd starts a gateway, with a copy of a history unless that is "", and fills it.
+func (r *room) crowd(binary, store, past string, tenants, sessions int) (c crowd, err error) {
 	addr, err := freeAddr()
 	if err != nil {
 		return c, err
@@ -127,14 +154,19 @@ func (r *room) crowd(binary, store string, tenants, sessions int) (c crowd, err 
 	name := r.name("crowd")
 	var grants []map[string]any
 	for i := range tenants {
-		grants = append(grants, map[string]any{"tenant": fmt.Sprintf("Cust%d", 10000+i), "name": fmt.Sprintf("Customer %d", i), "connections": []any{612, "crm"}, "system_token": fmt.Sprintf("App-%020d", i)})
+		grants = append(grants, map[string]any{"tenant": crowdTenant(i), "name": fmt.Sprintf("Customer %d", i), "connections": []any{612, "crm"}, "system_token": fmt.Sprintf("App-%020d", i)})
 	}
 	file, err := r.write(name+"-tenants", map[string]any{"tenants": grants})
 	if err != nil {
 		return c, err
 	}
 	caddyfile := filepath.Join(r.dir, name+".Caddyfile")
-	config := gatewayConfig{environment: "http://" + r.upstream, tenantsFile: file, store: store}
+	config := gatewayConfig{environment: "http://" + r.upstream, tenantsFile: file, store: store, history: filepath.Join(r.dir, name+".db")}
+	if past != "" {
+		if err := copyFile(past, config.history); err != nil {
+			return c, err
+		}
+	}
 	if err := os.WriteFile(caddyfile, []byte(config.caddyfile(r, name, siteAt(addr), admin)), 0o600); err != nil {
 		return c, err
 	}
@@ -168,7 +200,7 @@ func (r *room) crowd(binary, store string, tenants, sessions int) (c crowd, err 
 	fmt.Fprintf(os.Stderr, "%d sessions of %d tenants began in %s\n", sessions, tenants, time.Since(began).Round(time.Second))
 	c.callers, c.bytes = told.Callers, told.BytesPerSession
 	for i := range min(tenants, measuredTenants) {
-		tenant := fmt.Sprintf("Cust%d", 10000+i*max(tenants/measuredTenants, 1))
+		tenant := crowdTenant(i * max(tenants/measuredTenants, 1))
 		c.services = append(c.services, r.service(tenant, tenant))
 	}
 	return c, nil
