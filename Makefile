@@ -43,6 +43,7 @@ fuzz:
 	$(GO) test -run '^$$' -fuzz FuzzAValueStaysAValue -fuzztime $(FUZZ) ./superoffice
 	$(GO) test -run '^$$' -fuzz FuzzAnswer -fuzztime $(FUZZ) ./outcome
 	$(GO) test -run '^$$' -fuzz FuzzAbsorb -fuzztime $(FUZZ) ./outcome
+	$(GO) test -run '^$$' -fuzz FuzzGroup -fuzztime $(FUZZ) ./auditfile
 	$(GO) test -run '^$$' -fuzz FuzzLine -fuzztime $(FUZZ) ./internal/auditlog
 	$(GO) test -run '^$$' -fuzz FuzzUnwrap -fuzztime $(FUZZ) ./internal/auditlog
 	$(GO) test -run '^$$' -fuzz FuzzCookie -fuzztime $(FUZZ) ./auth/session

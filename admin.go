@@ -7,6 +7,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-erpsync/caddy-erpsync/gateway/adminapi"
+	"github.com/caddy-erpsync/caddy-erpsync/outcome"
 )
 
 func init() { caddy.RegisterModule(Admin{}) }
@@ -24,7 +25,7 @@ func (Admin) CaddyModule() caddy.ModuleInfo {
 // adminAPI reports on the sites of every configuration in force.
 var adminAPI = adminapi.API{
 	Sites: &sites, Node: node,
-	Audit: func() *zap.Logger { return caddy.Log().Named("http.handlers.erpsync.audit") },
+	Audit: func() *zap.Logger { return caddy.Log().Named(outcome.AuditLogger) },
 }
 
 // Routes returns the routes.

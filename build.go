@@ -91,7 +91,7 @@ func (b *builder) build() (err error) {
 		return err
 	}
 	if h.Audit.Required && b.platform.Audit.Check(zap.InfoLevel, "") == nil {
-		return errors.New("audit: required: no log takes the logger http.handlers.erpsync.audit at level INFO")
+		return errors.New("audit: required: no log takes the logger " + outcome.AuditLogger + " at level INFO")
 	}
 	b.config.AuditRequired = h.Audit.Required
 	b.config.KeepSelect, b.config.ForwardTrace = h.Audit.KeepSelect, h.Audit.ForwardTrace

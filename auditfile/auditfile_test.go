@@ -106,12 +106,12 @@ func (s short) Write(p []byte) (int, error) {
 func TestALineOnADiskThatFillsUpIsSaidToBeLost(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "audit.log")
-	opened, ok := openAudit(t, path, false).(*file)
+	opened, ok := openAudit(t, path, false).(*groups)
 	if !ok {
 		t.Fatal("another writer")
 	}
 	left := len("one\nbro")
-	opened.to = short{opened.to, &left}
+	opened.disk.to = short{opened.disk.to, &left}
 	put(t, opened, "one")
 	for range 3 { // the first one breaks off, and nothing is left for the others
 		if n, err := io.WriteString(opened, "broken off\n"); n != 0 || !errors.Is(err, errFull) {

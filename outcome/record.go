@@ -70,7 +70,7 @@ type Record struct {
 	// Began reports that the call was about to be sent, Broken that its answer broke off.
 	Began, Broken bool
 
-	// Unwritten is why the last audit line could not be written; nil: it was.
+	// Unwritten is why the last audit line could not be written; nil: it was, or will be, as AuditLog's Written says.
 	Unwritten error
 
 	// Widened reports whether the caller's $select was widened by what the outcome is told from.

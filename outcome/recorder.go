@@ -17,25 +17,36 @@ type Recorder interface {
 	Ended(*Record)
 }
 
+// AuditLogger is the name of the logger that audit lines come from.
+const AuditLogger = "http.handlers.erpsync.audit"
+
+// The messages of a call's two audit lines.
+const (
+	StartedMessage = "erpsync call started"
+	EndedMessage   = "erpsync call"
+)
+
 // AuditLog writes a line before a call is sent, so that a process that is killed meanwhile leaves a
 // trace, and one when it is over.
 type AuditLog struct {
 	Logger *zap.Logger
-	// Written is told of every line why it could not be written; nil: it was. A nil Written is told nothing.
+	// Written is called for every line with the error that kept it from being written; nil: it was, or, with the writer erpsync_file and
+	// EndedMessage, it will be within milliseconds. If that fails the writer keeps the line, and the next one has the error.
+	// A nil Written is not called.
 	Written func(error)
 }
 
-// Began writes who wants what. Whether that could be written is the record's Unwritten afterwards.
+// Began writes who wants what. The record's Unwritten tells afterwards whether that could be written; nil: the line is in the file.
 func (a AuditLog) Began(r *Record) {
-	a.write(a.Logger.Check(zap.InfoLevel, "erpsync call started"), r, (*started)(r))
+	a.write(a.Logger.Check(zap.InfoLevel, StartedMessage), r, (*started)(r))
 }
 
 // Ended writes the whole record.
 func (a AuditLog) Ended(r *Record) {
-	a.write(a.Logger.Check(zap.InfoLevel, "erpsync call"), r, r)
+	a.write(a.Logger.Check(zap.InfoLevel, EndedMessage), r, r)
 }
 
-var errNoAuditLog = errors.New("no log takes the logger http.handlers.erpsync.audit")
+var errNoAuditLog = errors.New("no log takes the logger " + AuditLogger)
 
 func (a AuditLog) write(entry *zapcore.CheckedEntry, r *Record, line zapcore.ObjectMarshaler) {
 	r.Unwritten = errNoAuditLog

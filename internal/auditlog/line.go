@@ -142,8 +142,8 @@ type keys struct {
 
 // The messages of audit lines.
 const (
-	startedMessage = "erpsync call started"
-	endedMessage   = "erpsync call"
+	startedMessage = outcome.StartedMessage
+	endedMessage   = outcome.EndedMessage
 	actMessage     = "erpsync admin act"
 	visitMessage   = "erpsync endpoint refused"
 	lookupMessage  = "erpsync lookup"
