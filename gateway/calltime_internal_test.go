@@ -16,7 +16,7 @@ func TestCallsOfTheSameMomentShareOneTimeLimitAndLaterOnesHaveAnother(t *testing
 	if times.from(began.Add(callPeriod+1)) == first {
 		t.Error("a call of the next period has the limit of the one before")
 	}
-	for _, at := range []time.Time{began, began.Add(callPeriod), began.Add(3 * callPeriod)} {
+	for _, at := range []time.Time{began.Add(callPeriod + 1), began.Add(2 * callPeriod), began.Add(3 * callPeriod)} { // in this order, as time passes
 		end, bounded := times.from(at).Deadline()
 		if left := end.Sub(at); !bounded || left < maxCallTime || left > maxCallTime+callPeriod {
 			t.Errorf("a call may take %s", left)
