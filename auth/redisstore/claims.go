@@ -2,7 +2,6 @@ package redisstore
 
 import (
 	"context"
-	"crypto/rand"
 	"math"
 	"strconv"
 	"time"
@@ -24,8 +23,11 @@ func (s Claims) flight(name string) string { return s.prefix + "f" + name }
 func (s Claims) lease(name string) string  { return s.prefix + "l" + name }
 func (s Claims) value(name string) string  { return s.prefix + "v" + name }
 
-// turns is the key of the hash of gateways that wait for what key counts.
-func turns(key string) string { return key + "t" }
+// counted returns the key of what is counted, and that of the hash of gateways that wait for it.
+func counted(key string) []string {
+	both := key + "t"
+	return []string{both[:len(key)], both}
+}
 
 // clock is Lua: Redis's time, in microseconds and milliseconds, and how numbers are written.
 const clock = `
@@ -168,40 +170,50 @@ var bounds = map[string]claim.Bound{
 }
 
 // steps are those of a claim.
-type steps struct {
-	keys []string
-	args []any
-}
+type steps struct{ keys, args []string }
 
-func (p *steps) add(step string, keys []string, args ...any) {
+func (p *steps) add(step string, keys []string, args ...string) {
 	p.keys = append(p.keys, keys...)
 	p.args = append(append(p.args, step), args...)
 }
 
+// newSteps returns some that begin with args, with room for that many steps.
+func newSteps(room int, args ...string) *steps {
+	return &steps{keys: make([]string, 0, 2*room), args: append(make([]string, 0, len(args)+4*room), args...)}
+}
+
+// number writes one for a script.
+func number[N int | int64](n N) string { return strconv.FormatInt(int64(n), 10) }
+
+var (
+	claimTTL      = number(claim.TTL.Milliseconds())
+	epochLifeText = number(epochLife.Milliseconds())
+)
+
 func (s Claims) steps(gateway string, r *claim.Request) *steps {
-	p := &steps{args: []any{r.ID, gateway, claim.TTL.Milliseconds()}}
+	p := newSteps(9, r.ID, gateway, claimTTL)
 	if n := len(r.Places); n > 0 {
 		p.add("again", []string{s.flight(r.Places[n-1].Name)})
 	}
 	if len(r.Scopes) > 0 {
-		keys := []string{s.prefix + "epoch"}
+		keys := append(make([]string, 0, 8), s.prefix+"epoch")
 		for _, scope := range r.Scopes {
 			keys = append(keys, s.prefix+"r"+string(scope[:]))
 		}
-		p.add("epochs", keys, len(r.Scopes), unlike(), epochLife.Milliseconds(), rand.Text())
+		p.add("epochs", keys, number(len(r.Scopes)), s.unlike(), epochLifeText, s.unlike())
 	}
 	if r.Rate.Name != "" {
-		p.add("rate", []string{s.rate(r.Rate.Name), turns(s.rate(r.Rate.Name))}, interval(r.Rate), max(1, r.Rate.Burst))
+		p.add("rate", counted(s.rate(r.Rate.Name)), number(interval(r.Rate)), number(max(1, r.Rate.Burst)))
 	}
 	if r.Key.Name != "" {
 		note := ""
 		if r.Key.Note != "" {
 			note = claimed + r.Token + r.Key.Note
 		}
-		p.add("key", []string{s.value(r.Key.Name), s.lease(r.Key.Name)}, note, r.Key.Keep.Milliseconds(), flag(r.Key.Stays))
+		p.add("key", []string{s.value(r.Key.Name), s.lease(r.Key.Name)}, note, number(r.Key.Keep.Milliseconds()), flag(r.Key.Stays))
 	}
 	for _, place := range r.Places {
-		p.add("place", []string{s.flight(place.Name), turns(s.flight(place.Name))}, place.Most, flag(r.Waits))
+		p.add("place", counted(s.flight(place.Name)), number(place.Most), flag(r.Waits))
 	}
 	if r.Lease != "" {
 		p.add("lease", []string{s.lease(r.Lease)})
@@ -214,7 +226,7 @@ func (s Claims) steps(gateway string, r *claim.Request) *steps {
 		if c.Until != "" {
 			value = claimed + r.Token + c.Until
 		}
-		p.add("cooldown", []string{s.value(c.Name)}, value, c.Period.Milliseconds())
+		p.add("cooldown", []string{s.value(c.Name)}, value, number(c.Period.Milliseconds()))
 	}
 	return p
 }
@@ -232,7 +244,7 @@ func interval(r claim.Rate) int64 { return int64(math.Ceil(1e6 / r.PerSecond)) }
 // Claim takes what the request wants, or nothing, as claim.Store says.
 func (s Claims) Claim(ctx context.Context, gateway string, r *claim.Request) (claim.Result, error) {
 	p := s.steps(gateway, r)
-	values, err := s.run(ctx, claimScript, p.keys, p.args...).StringSlice()
+	values, err := s.runTexts(ctx, claimScript, p.keys, p.args).StringSlice()
 	if err := s.written(ctx, err); err != nil {
 		return claim.Result{}, err
 	}
@@ -298,11 +310,11 @@ return lost
 
 // Renew has what calls hold last, as claim.Store says.
 func (s Claims) Renew(ctx context.Context, gateway string, calls []claim.Holding) (map[int]string, error) {
-	p := &steps{args: []any{gateway, claim.TTL.Milliseconds()}}
+	p := newSteps(2*len(calls), gateway, claimTTL)
 	for i := range calls {
 		s.hold(p, &calls[i])
 	}
-	values, err := s.run(ctx, renewScript, p.keys, p.args...).StringSlice()
+	values, err := s.runTexts(ctx, renewScript, p.keys, p.args).StringSlice()
 	if err := s.written(ctx, err); err != nil {
 		return nil, err
 	}
@@ -323,7 +335,7 @@ func (s Claims) hold(p *steps, h *claim.Holding) {
 	for _, lease := range h.Leases {
 		p.keys = append(p.keys, s.lease(lease))
 	}
-	p.args = append(p.args, h.ID, len(h.Places), len(h.Leases))
+	p.args = append(p.args, h.ID, number(len(h.Places)), number(len(h.Leases)))
 }
 
 var returnScript = redis.NewScript(clock + `
@@ -353,7 +365,7 @@ return 1
 
 // Return releases what calls hold, as claim.Store documents.
 func (s Claims) Return(ctx context.Context, gateway string, calls []claim.Holding) error {
-	p := &steps{args: []any{gateway}}
+	p := newSteps(2*len(calls), gateway)
 	for i := range calls {
 		h := &calls[i]
 		for _, place := range h.Places {
@@ -370,12 +382,12 @@ func (s Claims) Return(ctx context.Context, gateway string, calls []claim.Holdin
 			every = interval(h.Charge)
 			p.keys = append(p.keys, s.rate(h.Charge.Name))
 		}
-		p.args = append(p.args, h.ID, len(h.Places), len(h.Leases), len(h.Values), every)
+		p.args = append(p.args, h.ID, number(len(h.Places)), number(len(h.Leases)), number(len(h.Values)), number(every))
 		for _, v := range h.Values {
 			p.args = append(p.args, claimed+v.Token+v.Value)
 		}
 	}
-	return s.written(ctx, s.run(ctx, returnScript, p.keys, p.args...).Err())
+	return s.written(ctx, s.runTexts(ctx, returnScript, p.keys, p.args).Err())
 }
 
 var _ claim.Store = Claims{}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -400,4 +401,25 @@ func claimsKeepTheirPromise(t *testing.T, s *Store) {
 	if got := ask(t, s, "h", whole("3")); got.Refused != claim.ByRate {
 		t.Errorf("over its rate: %+v", got)
 	}
+}
+
+// Neither one gateway nor two make the same epoch twice.
+func TestNoTwoEpochsAreAlike(t *testing.T) {
+	t.Parallel()
+	var one, two epochs
+	var mu sync.Mutex
+	seen := make(map[string]bool)
+	var group sync.WaitGroup
+	for i := range 1000 {
+		group.Go(func() {
+			digits := []*epochs{&one, &two}[i%2].unlike()
+			mu.Lock()
+			defer mu.Unlock()
+			if seen[digits] || strings.Trim(digits, "0123456789") != "" {
+				t.Errorf("%q", digits)
+			}
+			seen[digits] = true
+		})
+	}
+	group.Wait()
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caddy-erpsync/caddy-erpsync/auth/claim"
 	"github.com/caddy-erpsync/caddy-erpsync/auth/session"
 	"github.com/caddy-erpsync/caddy-erpsync/internal/redistest"
 )
@@ -61,4 +62,31 @@ func cpuTime() time.Duration {
 	var used syscall.Rusage
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &used)
 	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
+}
+
+// BenchmarkClaim asks for what a call of a person wants of a store, and gives it back.
+func BenchmarkClaim(b *testing.B) {
+	server := redistest.Start(b, "--appendonly", "no")
+	s := open(b, server, "p")
+	r := of("0123456789abcdef")
+	r.Scopes = []session.Place{{1}, {2}, {3}, {4}}
+	r.Rate = claim.Rate{Name: "rate", PerSecond: 1e6, Burst: 1000}
+	r.Lease, r.Unended = "a lease of the same call", "one that has not ended"
+	held := []claim.Holding{holding(r)}
+	b.Run("claim", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if got, err := s.Claims.Claim(b.Context(), "gateway", r); err != nil || got.Refused != claim.Granted {
+				b.Fatal(got, err)
+			}
+		}
+	})
+	b.Run("return", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if err := s.Claims.Return(b.Context(), "gateway", held); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }

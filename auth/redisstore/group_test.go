@@ -378,7 +378,7 @@ func TestABatchEndsWithTheTimeOfItsOldestQuestion(t *testing.T) {
 	oldest := time.Now().Add(patience / 2)
 	var batch []*question
 	for _, ends := range []time.Time{oldest.Add(time.Second), oldest, oldest.Add(time.Minute)} {
-		batch = append(batch, &question{Cmd: command(t.Context(), countUp, []string{"{p}n"}, nil), ends: ends})
+		batch = append(batch, &question{Cmd: redis.NewCmd(t.Context(), words(countUp, []string{"{p}n"}, 0)...), ends: ends})
 	}
 	s.group.askAll(batch)
 	if len(g.ends) != 1 || !g.ends[0].Equal(oldest) {

@@ -27,12 +27,24 @@ func moving(err error) bool {
 // run runs a script, together with others of the same moment. It is run again by itself where Redis does not know it yet, where the
 // client would have tried again had the script been alone, and while a slot moves under it. All of that has the time of one question.
 func (c *conn) run(ctx context.Context, script *redis.Script, keys []string, args ...any) *redis.Cmd {
+	return c.runCommand(ctx, script, keys, redis.NewCmd(ctx, append(words(script, keys, len(args)), args...)...))
+}
+
+// runTexts is run for a script that is only given texts.
+func (c *conn) runTexts(ctx context.Context, script *redis.Script, keys, args []string) *redis.Cmd {
+	all := words(script, keys, len(args))
+	for i := range args {
+		all = append(all, &args[i])
+	}
+	return c.runCommand(ctx, script, keys, redis.NewCmd(ctx, all...))
+}
+
+func (c *conn) runCommand(ctx context.Context, script *redis.Script, keys []string, cmd *redis.Cmd) *redis.Cmd {
 	if c.down.Load() {
 		return failed(ctx, errDown)
 	}
 	began := time.Now()
 	ends := began.Add(c.timeout)
-	cmd := command(ctx, script, keys, args)
 	together, err := c.group.ask(ctx, cmd, ends)
 	if err != nil {
 		return failed(ctx, err)
@@ -40,6 +52,7 @@ func (c *conn) run(ctx context.Context, script *redis.Script, keys []string, arg
 	if err := cmd.Err(); err == nil || !(redis.HasErrorPrefix(err, "NOSCRIPT") || apart(err) || together && passing(err)) {
 		return cmd
 	}
+	args := cmd.Args()[fixedWords+len(keys):]
 	asked, cancel := context.WithDeadline(ctx, ends)
 	defer cancel()
 	for {
@@ -66,14 +79,18 @@ func failed(ctx context.Context, err error) *redis.Cmd {
 	return cmd
 }
 
-// command returns the one that runs a script which Redis knows.
-func command(ctx context.Context, script *redis.Script, keys []string, args []any) *redis.Cmd {
-	words := make([]any, 3, 3+len(keys)+len(args))
-	words[0], words[1], words[2] = "evalsha", script.Hash(), len(keys)
+// fixedWords are in front of the keys: the command, the script and how many keys there are.
+const fixedWords = 3
+
+// words begins the command that runs a script which Redis knows, with room for its arguments. A pointer to a text is written as the
+// text, and takes no memory of its own.
+func words(script *redis.Script, keys []string, args int) []any {
+	all := make([]any, fixedWords, fixedWords+len(keys)+args)
+	all[0], all[1], all[2] = "evalsha", script.Hash(), len(keys)
 	for i := range keys {
-		words = append(words, &keys[i])
+		all = append(all, &keys[i])
 	}
-	return redis.NewCmd(ctx, append(words, args...)...)
+	return all
 }
 
 // apart reports whether a script met a key which is not where it runs.

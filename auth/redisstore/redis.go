@@ -92,6 +92,7 @@ type conn struct {
 	movingTime time.Duration
 
 	group *group // asks the scripts
+	epochs
 
 	down   atomic.Bool // the last question got no answer, and probe has not got one since
 	closed chan struct{}

@@ -8,6 +8,8 @@ import (
 	"iter"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -71,11 +73,21 @@ local function now()
 end
 `
 
+// epochs makes epochs for one store: the digits of two random numbers, behind which it counts. The zero epochs is ready.
+type epochs struct {
+	once  sync.Once
+	begin string
+	count atomic.Uint64
+}
+
 // unlike returns digits that no other epoch has.
-func unlike() string {
-	var raw [16]byte
-	_, _ = rand.Read(raw[:]) // never fails
-	return fmt.Sprintf("%d%d", binary.BigEndian.Uint64(raw[:8]), binary.BigEndian.Uint64(raw[8:]))
+func (e *epochs) unlike() string {
+	e.once.Do(func() {
+		var raw [16]byte
+		_, _ = rand.Read(raw[:]) // never fails
+		e.begin = fmt.Sprintf("%020d%020d", binary.BigEndian.Uint64(raw[:8]), binary.BigEndian.Uint64(raw[8:]))
+	})
+	return e.begin + strconv.FormatUint(e.count.Add(1), 10)
 }
 
 var getScript = redis.NewScript(alive + `
@@ -164,7 +176,7 @@ func (s Sessions) Add(ctx context.Context, place session.Place, record session.R
 	}
 	err := s.run(ctx, addScript, []string{s.record(place), s.person(record.Scopes.Person())},
 		string(place[:]), untilThen(record.Expires), most, s.prefix+"s", record.App, record.Tenant, string(scopes), string(record.Sealed),
-		milliseconds(record.Used), milliseconds(record.Expires), s.epochPrefix(), unlike()).Err()
+		milliseconds(record.Used), milliseconds(record.Expires), s.epochPrefix(), s.unlike()).Err()
 	return s.written(ctx, err)
 }
 
@@ -213,7 +225,7 @@ return 1
 
 // Revoke ends records as session.Store says.
 func (s Sessions) Revoke(ctx context.Context, scope session.Place, keep time.Duration) error {
-	return s.written(ctx, s.run(ctx, revokeScript, []string{s.epochPrefix() + string(scope[:])}, keep.Milliseconds(), unlike()).Err())
+	return s.written(ctx, s.run(ctx, revokeScript, []string{s.epochPrefix() + string(scope[:])}, keep.Milliseconds(), s.unlike()).Err())
 }
 
 var countPersonScript = redis.NewScript(alive + `
@@ -292,7 +304,7 @@ func (s Sessions) Marks(ctx context.Context, scopes iter.Seq[session.Place]) (st
 	for scope := range scopes {
 		keys = append(keys, s.epochPrefix()+string(scope[:]))
 	}
-	values, err := s.run(ctx, marksScript, keys, rand.Text(), unlike(), epochLife.Milliseconds()).StringSlice()
+	values, err := s.run(ctx, marksScript, keys, s.unlike(), s.unlike(), epochLife.Milliseconds()).StringSlice()
 	if err := s.read(ctx, err); err != nil {
 		return "", err
 	}
