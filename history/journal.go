@@ -336,12 +336,26 @@ func (j *Journal) tried(ctx context.Context, err error) {
 	j.failed(err)
 }
 
-// gather returns the rows of an event and of those that wait behind it.
+// gather returns the rows of an event and of those that wait behind it. A call that is over by then is one row.
 func (j *Journal) gather(e *event) []Row {
 	rows := make([]Row, 0, min(len(j.queue)+1, maxGroup))
+	begun := make(map[string]int, cap(rows)/2)
 	for {
-		rows = append(rows, newRow(&e.record, e.environment, e.ended))
+		row := newRow(&e.record, e.environment, e.ended)
 		j.held.Add(-e.size)
+		at, both := begun[row.RequestID]
+		switch {
+		case !e.ended:
+			begun[row.RequestID] = len(rows)
+			rows = append(rows, row)
+		case both:
+			delete(begun, row.RequestID)
+			row.Sent = rows[at].Sent
+			rows[at] = row
+			j.waiting.Add(-1)
+		default:
+			rows = append(rows, row)
+		}
 		if len(rows) == maxGroup {
 			return rows
 		}

@@ -161,6 +161,7 @@ func TestACallHasARowBeforeAndAfterWhichHoldWhatTheyMay(t *testing.T) {
 		record.Principal, record.Privacy = "tove@uno.example", outcome.Privacy{Principals: outcome.Omit}
 		time.Sleep(time.Second) // it waited for its turn
 		r.Began(record)
+		synctest.Wait() // it is written
 		record.Outcome = outcome.Outcome{Class: outcome.Error, ErrorCode: "E1", UserExplanation: "Tove's phone number"}
 		record.Duration = time.Minute
 		r.Ended(record)
@@ -185,6 +186,38 @@ func TestACallHasARowBeforeAndAfterWhichHoldWhatTheyMay(t *testing.T) {
 		if rows[2].Outcome != outcome.Unknown {
 			t.Errorf("sent, and a fault of ours: %+v", rows[2])
 		}
+	})
+}
+
+func TestACallThatIsOverBeforeItsBeginningIsWrittenIsOneRow(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := &memory{gate: make(chan struct{})}
+		j, _ := start(t, m)
+		r := j.Recorder("online")
+		r.Ended(call("first"))
+		synctest.Wait() // it is being written
+		quick, long := call("quick"), call("long")
+		time.Sleep(time.Second)
+		r.Began(quick)
+		r.Began(long)
+		quick.Duration = time.Minute
+		r.Ended(quick)
+		r.Ended(call("late"))
+		r.Ended(call("late")) // nothing is told of the beginning of either
+		close(m.gate)
+		synctest.Wait()
+		var got []string
+		for _, row := range m.rows()[1:] {
+			got = append(got, fmt.Sprint(row.RequestID, " ", row.Sent.Sub(row.Started), " ", !row.Ended.IsZero()))
+		}
+		if want := []string{"quick 1s true", "long 1s false", "late 0s true", "late 0s true"}; !slices.Equal(got, want) {
+			t.Errorf("%q", got)
+		}
+		if j.Queued() != 0 || j.held.Load() != 0 {
+			t.Errorf("%d rows wait, %d bytes are held", j.Queued(), j.held.Load())
+		}
+		j.Close()
 	})
 }
 

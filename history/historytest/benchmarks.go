@@ -34,6 +34,31 @@ func aMillionCalls(b *testing.B, s *Store, now time.Time) {
 	b.Logf("written in %v", time.Since(began).Round(time.Millisecond))
 }
 
+// BenchmarkCalls writes calls of a hundred tenants in groups, as a gateway that is busy has them: each when it is over, or before
+// it is sent and when it is over.
+func BenchmarkCalls(b *testing.B, fresh New) {
+	keys := history.PackKeys(&superoffice.Arguments{Keys: []int32{386, 230}})
+	for _, rows := range []int{1, 2} {
+		b.Run(fmt.Sprintf("%d_rows", rows), func(b *testing.B) {
+			s, n := fresh(b).Open(b, ThisNode), 0
+			group := make([]history.Row, 0, 512)
+			b.ReportAllocs()
+			for b.Loop() {
+				began := Began(fmt.Sprintf("%032x", n), time.Now())
+				began.Tenant, began.Keys, began.KeyCount = fmt.Sprintf("Cust%d", 10_000+n%100), keys, 2
+				if rows > 1 {
+					group = append(group, began)
+				}
+				n++
+				if group = append(group, Over(began, outcome.OK, time.Millisecond)); len(group) == cap(group) {
+					Write(b, s, group...)
+					group = group[:0]
+				}
+			}
+		})
+	}
+}
+
 // BenchmarkReadsOfAMillionCalls asks what the console and the commands ask, of a million calls of ten thousand tenants.
 func BenchmarkReadsOfAMillionCalls(b *testing.B, fresh New) {
 	s, now := fresh(b).Open(b, ThisNode), time.Now()

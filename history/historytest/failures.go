@@ -107,6 +107,23 @@ func aSuccessThatBeganBeforeTheFailureWasOverProvesNothing(t *testing.T, fresh N
 	}
 }
 
+// What a transaction has found out of scopes it keeps, so that it has to keep up with what it changes itself.
+func callsOfAGroupSeeWhatThoseBeforeThemDid(t *testing.T, fresh New) {
+	s, c := fresh(t).Open(t, ThisNode), NewCalls()
+	ok, failed := func(keys ...any) history.Row { return c.Call(superoffice.ForceResync, outcome.OK, 612, keys...) }, func(keys ...any) history.Row {
+		return c.Call(superoffice.ForceResync, outcome.Error, 612, keys...)
+	}
+	Write(t, s, ok(1), failed(1, 2), ok(1), failed(3)) // nothing is known of the scope
+	Write(t, s, ok(2, 3))                              // and then everything is well
+	if found := Failures(t, s, history.Filter{}); len(found) != 0 {
+		t.Fatalf("%+v", found)
+	}
+	Write(t, s, ok(1), failed(1, 2), ok(1))
+	if found := Failures(t, s, history.Filter{}); len(found) != 1 || found[0].Keys != 1 {
+		t.Errorf("%+v", found)
+	}
+}
+
 func anotherTenantOrEnvironmentIsAnother(t *testing.T, fresh New) {
 	for _, change := range []func(*history.Row){
 		func(r *history.Row) { r.Tenant = "Cust2" }, func(r *history.Row) { r.Environment = "sod" }, func(r *history.Row) { r.Understood = false },

@@ -65,6 +65,7 @@ func Test(t *testing.T, fresh New) {
 		"ASuccessClosesWhatItCoversAndNothingElse":                      aSuccessClosesWhatItCoversAndNothingElse,
 		"ASuccessThatBeganBeforeTheFailureWasOverProvesNothing":         aSuccessThatBeganBeforeTheFailureWasOverProvesNothing,
 		"AnotherTenantOrEnvironmentIsAnother":                           anotherTenantOrEnvironmentIsAnother,
+		"CallsOfAGroupSeeWhatThoseBeforeThemDid":                        callsOfAGroupSeeWhatThoseBeforeThemDid,
 		"WhatFailsDoesNotDependOnTheOrderInWhichCallsAreWritten":        whatFailsDoesNotDependOnTheOrderInWhichCallsAreWritten,
 		"FailuresAreGroupedByCauseWithTheirFirstAndLastCall":            failuresAreGroupedByCauseWithTheirFirstAndLastCall,
 		"ACallWithoutEndFailsUntilItsEndComesAfterAll":                  aCallWithoutEndFailsUntilItsEndComesAfterAll,

@@ -71,6 +71,9 @@ func BenchmarkFailuresOfAMillionKeys(b *testing.B) {
 	historytest.BenchmarkAMillionKeys(b, newPlace, func(*historytest.At) {})
 }
 
+// BenchmarkCalls writes what a busy gateway does.
+func BenchmarkCalls(b *testing.B) { historytest.BenchmarkCalls(b, newPlace) }
+
 // BenchmarkReadsOfAMillionCalls asks what the console and the commands ask.
 func BenchmarkReadsOfAMillionCalls(b *testing.B) {
 	historytest.BenchmarkReadsOfAMillionCalls(b, newPlace)

@@ -60,6 +60,9 @@ func (s *Store) write(ctx context.Context, rows []history.Row, run int64) (taken
 	rows = cleaned(rows)
 	err = s.Change(ctx, func(tx *Tx) error {
 		taken = 0
+		if s.Timeout == 0 { // the database is in this process: a statement that can be broken off costs a goroutine
+			tx.Context = context.WithoutCancel(tx.Context)
+		}
 		var tenants []Tenant
 		for i := range rows {
 			if !rows[i].Ended.IsZero() {

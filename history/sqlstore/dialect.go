@@ -6,6 +6,8 @@ import (
 	"context"
 	"database/sql"
 	"time"
+
+	"github.com/caddy-erpsync/caddy-erpsync/history"
 )
 
 // Dialect is what one database does in a way of its own.
@@ -45,6 +47,10 @@ type Tx struct {
 
 	prepared map[string]*sql.Stmt // the store's
 	bound    map[string]*sql.Stmt // those of them that this transaction has used
+
+	// What the transaction has found out: rows of a group are of few scopes. A scope's number is 0 where there is none.
+	scopes  map[history.Scope]int64
+	failing map[int64]bool // whether a scope has keys that fail, by its number
 
 	watchdog *time.Timer // nil: none
 	timeout  time.Duration

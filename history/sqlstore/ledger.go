@@ -80,11 +80,9 @@ func succeeded(tx *Tx, r *history.Row, scope history.Scope) error {
 			}
 			continue
 		}
-		var any bool
-		if err := tx.QueryRow(failsInScope, id).Scan(&any); err != nil {
+		if some, err := hasFailing(tx, id); err != nil {
 			return err
-		}
-		if !any {
+		} else if !some {
 			continue
 		}
 		keys, err := keysOf(tx, r)
@@ -128,6 +126,7 @@ ON CONFLICT (scope, app, outcome, outcome_cause, error_code, reason) DO UPDATE S
 RETURNING id`, append(cause, ended, ended, r.RequestID)...).Scan(&failure); err != nil {
 		return err
 	}
+	tx.noteFailing(id, true)
 	return tx.Dialect.FailKeys(tx, id, keys, failure, ended)
 }
 
