@@ -30,10 +30,10 @@ func BenchmarkLines(b *testing.B) {
 		b.Run(fmt.Sprint(callers), func(b *testing.B) {
 			path := filepath.Join(b.TempDir(), "audit.log")
 			var writes atomic.Int64
-			w, err := open(path, func() (io.WriteCloser, error) {
-				to, err := logging.FileWriter{Filename: path}.OpenWriter()
+			w, err := open(disk{path: path, rolls: true, open: func(roll bool) (io.WriteCloser, error) {
+				to, err := Writer{logging.FileWriter{Filename: path}}.open(roll)
 				return counted{to, &writes}, err
-			}, openFiles)
+			}}, openFiles)
 			if err != nil {
 				b.Fatal(err)
 			}

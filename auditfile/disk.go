@@ -9,12 +9,15 @@ import (
 
 // disk is the file at a path, whatever happens to it there.
 type disk struct {
-	path string
-	open func() (io.WriteCloser, error)
+	path  string
+	rolls bool // Caddy's writer rolls the file, and packs what it has rolled
+	open  func(roll bool) (io.WriteCloser, error)
 
-	to   io.WriteCloser // nil: it is not open
-	lies os.FileInfo    // which file it was when it was opened
-	torn bool           // its last line has no end
+	to      io.WriteCloser // nil: it is not open
+	lies    os.FileInfo    // which file it was when it was opened
+	torn    bool           // its last line has no end
+	rolling bool           // it was opened to be rolled
+	packing chan struct{}  // closed when the writer before has packed its files; nil: there is none
 }
 
 // maxWrite bounds what is written at once, in bytes, but for a single line that is longer. Caddy's writer refuses what is longer than
@@ -27,7 +30,7 @@ func (d *disk) put(l *lines) (whole int, err error) {
 	if l.empty() {
 		return 0, nil
 	}
-	if lies, err := os.Stat(d.path); d.to == nil || err != nil || !os.SameFile(lies, d.lies) {
+	if lies, err := os.Stat(d.path); d.to == nil || err != nil || !os.SameFile(lies, d.lies) || d.rolls && !d.rolling && d.packed() {
 		if err := d.reopen(); err != nil {
 			return 0, err
 		}
@@ -52,13 +55,47 @@ func (d *disk) put(l *lines) (whole int, err error) {
 	return whole, nil
 }
 
-// reopen opens the file that is at the path now, or makes one.
+// packed reports whether no writer packs files any more.
+func (d *disk) packed() bool {
+	if d.packing == nil {
+		return true
+	}
+	select {
+	case <-d.packing:
+		return true
+	default:
+		return false
+	}
+}
+
+// leave lets go of the file. Caddy's writer is closed beside the lines: it packs first what it has rolled, which takes a second.
+func (d *disk) leave() {
+	to := d.to
+	if d.to = nil; to == nil {
+		return
+	}
+	if !d.rolling {
+		_ = to.Close()
+		return
+	}
+	packing := make(chan struct{})
+	d.packing = packing
+	go func() {
+		defer close(packing)
+		_ = to.Close()
+	}()
+}
+
+// reopen opens the file that is at the path now, or makes one. While the writer before packs its files it is not rolled: two writers would pack the
+// same file.
 func (d *disk) reopen() (err error) {
-	_ = d.close()
-	to, err := d.open()
+	d.leave()
+	rolling := d.rolls && d.packed()
+	to, err := d.open(rolling)
 	if err != nil {
 		return err
 	}
+	d.rolling = rolling
 	if d.lies, err = os.Stat(d.path); err != nil {
 		return errors.Join(err, to.Close())
 	}
@@ -66,14 +103,16 @@ func (d *disk) reopen() (err error) {
 	return nil
 }
 
-// close closes the file. It can be opened again.
-func (d *disk) close() error {
-	if d.to == nil {
-		return nil
+// close closes the file and waits until what was rolled is packed. It can be opened again.
+func (d *disk) close() (err error) {
+	if to := d.to; to != nil {
+		d.to = nil
+		err = to.Close()
 	}
-	to := d.to
-	d.to = nil
-	return to.Close()
+	if d.packing != nil {
+		<-d.packing
+	}
+	return err
 }
 
 // endsTorn reports whether a file ends within a line, as one does whose writer was killed or whose disk was full.

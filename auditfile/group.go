@@ -3,7 +3,6 @@ package auditfile
 import (
 	"errors"
 	"fmt"
-	"io"
 	"runtime"
 	"sync"
 	"time"
@@ -54,8 +53,8 @@ type result struct {
 
 var errInterrupted = errors.New("writing audit lines was interrupted") // by a panic of the writer below
 
-func open(path string, opener func() (io.WriteCloser, error), in *registry) (*groups, error) {
-	w := &groups{in: in, disk: disk{path: path, open: opener}, after: func(d time.Duration, f func()) { time.AfterFunc(d, f) }, exiting: caddy.Exiting}
+func open(d disk, in *registry) (*groups, error) {
+	w := &groups{in: in, disk: d, after: func(d time.Duration, f func()) { time.AfterFunc(d, f) }, exiting: caddy.Exiting}
 	if err := w.disk.reopen(); err != nil {
 		return nil, err
 	}

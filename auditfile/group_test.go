@@ -301,8 +301,8 @@ func TestAGroupThatIsLongerThanAFileIsWrittenInParts(t *testing.T) {
 	t.Parallel()
 	s := newStand(t)
 	rolled := Writer{logging.FileWriter{Filename: s.path, RollSizeMB: 1, RollCompression: "none"}}
-	s.disk.open = func() (io.WriteCloser, error) {
-		to, err := rolled.FileWriter.OpenWriter()
+	s.disk.open = func(roll bool) (io.WriteCloser, error) {
+		to, err := rolled.open(roll)
 		return holding{to, s}, err
 	}
 	if err := s.disk.reopen(); err != nil {

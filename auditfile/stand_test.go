@@ -23,11 +23,14 @@ type stand struct {
 	inside atomic.Int32 // writes that hang
 	opened atomic.Int32 // and not closed
 
+	rolling atomic.Int32 // those of them that roll the file
+
 	mu     sync.Mutex
 	full   bool          // no byte more fits but those that are
 	left   int           // while full
 	hangs  chan struct{} // not nil: each write waits until it is closed
 	panics bool          // the next write does
+	packs  chan struct{} // not nil: a writer that rolls is not closed until it is
 	timers []timer
 }
 
@@ -39,7 +42,7 @@ type timer struct {
 func newStand(t *testing.T) *stand {
 	t.Helper()
 	s := &stand{t: t, path: filepath.Join(t.TempDir(), "audit.log")}
-	w, err := open(s.path, s.open, &registry{files: map[*groups]struct{}{}})
+	w, err := open(disk{path: s.path, rolls: true, open: s.open}, &registry{files: map[*groups]struct{}{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,19 +56,23 @@ func newStand(t *testing.T) *stand {
 	return s
 }
 
-func (s *stand) open() (io.WriteCloser, error) {
+func (s *stand) open(roll bool) (io.WriteCloser, error) {
 	file, err := os.OpenFile(filepath.Clean(s.path), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	s.opened.Add(1)
-	return opened{file, s}, nil
+	if roll && s.rolling.Add(1) > 1 {
+		s.t.Error("two writers pack the same files")
+	}
+	return opened{file, s, roll}, nil
 }
 
 // opened is the file of a stand.
 type opened struct {
 	*os.File
 	stand *stand
+	rolls bool
 }
 
 func (o opened) Write(p []byte) (int, error) {
@@ -95,6 +102,15 @@ func (o opened) Write(p []byte) (int, error) {
 }
 
 func (o opened) Close() error {
+	if o.rolls {
+		o.stand.mu.Lock()
+		packs := o.stand.packs
+		o.stand.mu.Unlock()
+		if packs != nil {
+			<-packs
+		}
+		o.stand.rolling.Add(-1)
+	}
 	o.stand.opened.Add(-1)
 	return o.File.Close()
 }

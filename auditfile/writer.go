@@ -30,11 +30,19 @@ func (f Writer) GoString() string { return "output erpsync_file " + f.Filename }
 
 // OpenWriter opens the file.
 func (f Writer) OpenWriter() (io.WriteCloser, error) {
-	w, err := open(f.Filename, f.FileWriter.OpenWriter, openFiles)
+	w, err := open(disk{path: f.Filename, rolls: f.Roll == nil || *f.Roll, open: f.open}, openFiles)
 	if err != nil {
 		return nil, err
 	}
 	return w, nil
+}
+
+// open opens Caddy's writer, which rolls the file only if the operator lets it.
+func (f Writer) open(roll bool) (io.WriteCloser, error) {
+	if !roll {
+		f.Roll = &roll
+	}
+	return f.FileWriter.OpenWriter()
 }
 
 var (
