@@ -3,9 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -76,24 +73,4 @@ func fillHistory(ctx context.Context, path string, rows, tenants int, environmen
 		batch = batch[:0]
 	}
 	return nil
-}
-
-// copyFile copies a history that nobody has open.
-func copyFile(from, to string) (err error) {
-	in, err := os.Open(filepath.Clean(from))
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	out, err := os.OpenFile(filepath.Clean(to), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if closed := out.Close(); err == nil {
-			err = closed
-		}
-	}()
-	_, err = io.Copy(out, in)
-	return err
 }

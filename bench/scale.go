@@ -35,14 +35,7 @@ func measureScale(r *room) (s section, err error) {
 	if out, err := exec.CommandContext(r.ctx, "go", "test", "-c", "-tags", "bench", "-o", binary, ".").CombinedOutput(); err != nil { //nolint:gosec // our own program
 		return s, fmt.Errorf("%w: %s", err, out)
 	}
-	// Filled once: what a gateway keeps of its own calls goes to a copy.
-	filled := filepath.Join(r.dir, "past.db")
-	began := time.Now()
-	if err := fillHistory(r.ctx, filled, r.rows, r.tenants, "http://"+r.upstream); err != nil {
-		return s, fmt.Errorf("history: %w", err)
-	}
-	fmt.Fprintf(os.Stderr, "%d rows of history were written in %s\n", r.rows, time.Since(began).Round(time.Second))
-	one, err := r.crowd(binary, "", "", 1, 1)
+	one, err := r.crowd(binary, crowdJob{tenants: 1, sessions: 1})
 	if err != nil {
 		return s, err
 	}
@@ -50,12 +43,12 @@ func measureScale(r *room) (s section, err error) {
 	// Two that are full: a collection takes longer than a round, and must not be paid by a way that did not make the garbage.
 	var many [2]crowd
 	for i := range many {
-		if many[i], err = r.crowd(binary, "", filled, r.tenants, r.sessions); err != nil {
+		if many[i], err = r.crowd(binary, crowdJob{tenants: r.tenants, sessions: r.sessions}); err != nil {
 			return s, err
 		}
 		defer many[i].process.stop()
 	}
-	crowdName := fmt.Sprintf("%d tenants, %d sessions, %d rows", r.tenants, r.sessions, r.rows)
+	crowdName := fmt.Sprintf("%d tenants, %d sessions", r.tenants, r.sessions)
 	ways := []way{
 		{name: "memory: session, one tenant, one session", process: one.process, callers: one.callers, want: http.StatusOK},
 		{name: "memory: session, " + crowdName, beside: "memory: session, one tenant, one session", process: many[0].process, callers: many[0].callers, want: http.StatusOK, times: 3},
@@ -77,11 +70,11 @@ func measureScale(r *room) (s section, err error) {
 			}
 			defer stores[i].process.stop()
 		}
-		if few, err = r.crowd(binary, stores[0].option, "", 1, 1); err != nil {
+		if few, err = r.crowd(binary, crowdJob{store: stores[0].option, tenants: 1, sessions: 1}); err != nil {
 			return s, err
 		}
 		defer few.process.stop()
-		if full, err = r.crowd(binary, stores[1].option, filled, r.tenants, r.sessions); err != nil {
+		if full, err = r.crowd(binary, crowdJob{store: stores[1].option, tenants: r.tenants, sessions: r.sessions}); err != nil {
 			return s, err
 		}
 		defer full.process.stop()
@@ -92,8 +85,20 @@ func measureScale(r *room) (s section, err error) {
 		ways = append(ways, way{name: "Redis: session, one tenant, one session", process: few.process, callers: few.callers, want: http.StatusOK},
 			way{name: "Redis: session, " + crowdName, beside: "Redis: session, one tenant, one session", process: full.process, callers: full.callers, want: http.StatusOK})
 	}
-	for i := range ways {
-		ways[i].settle = r.drained(ways[i].process)
+	var recording [2]crowd
+	if r.only.match("history") {
+		if recording, err = r.recordingCrowds(binary); err != nil {
+			return s, err
+		}
+		for _, c := range recording {
+			defer c.process.stop()
+		}
+		const few = "history on: session, one tenant, one session, no rows"
+		ways = append(
+			ways,
+			way{name: few, process: recording[0].process, callers: recording[0].callers, want: http.StatusOK, settle: r.drained(recording[0].process)},
+			way{name: "history on: session, " + crowdName + fmt.Sprintf(", %d rows", r.rows), beside: few, process: recording[1].process, callers: recording[1].callers, want: http.StatusOK, settle: r.drained(recording[1].process)},
+		)
 	}
 	rounds := r.rounds
 	r.rounds = max(rounds*scaleRounds/4, 2)
@@ -122,15 +127,16 @@ func measureScale(r *room) (s section, err error) {
 		}
 		s.goals = append(s.goals, g)
 	}
-	lost := 0.0
-	for _, c := range []crowd{one, many[0], many[1]} {
-		rows, err := r.lost(c.process)
+	for i, name := range []string{"one tenant", fmt.Sprintf("%d tenants", r.tenants)} {
+		if recording[i].process.pid == 0 {
+			continue
+		}
+		rows, err := r.lost(recording[i].process)
 		if err != nil {
 			return s, err
 		}
-		lost += rows
+		s.goals = append(s.goals, goal{number: 4, what: "rows that the history lost meanwhile, " + name, measured: fmt.Sprintf("%.0f", rows)})
 	}
-	s.goals = append(s.goals, goal{number: 4, what: "rows that their histories lost meanwhile, memory", measured: fmt.Sprintf("%.0f", lost)})
 	s.goals = append(s.goals, atMost(4, fmt.Sprintf("memory of a session in the memory store, among %d", r.sessions), many[0].bytes, 1024, "%.0f bytes"))
 	if bytesInRedis > 0 {
 		s.goals = append(s.goals, goal{number: 4, what: "memory of a session in Redis (used_memory)", measured: fmt.Sprintf("%.0f bytes", bytesInRedis)})
@@ -141,8 +147,34 @@ func measureScale(r *room) (s section, err error) {
 // crowdTenant is the name of one of the tenants.
 func crowdTenant(i int) string { return fmt.Sprintf("Cust%d", 10000+i) }
 
-// crowd starts a gateway, with a copy of a history unless that is "", and fills it.
-func (r *room) crowd(binary, store, past string, tenants, sessions int) (c crowd, err error) {
+// recordingCrowds starts a gateway with an empty history and one tenant, and one with many of each that goes on with a history.
+func (r *room) recordingCrowds(binary string) (both [2]crowd, err error) {
+	past := filepath.Join(r.dir, r.name("past")+".db")
+	began := time.Now()
+	if err := fillHistory(r.ctx, past, r.rows, r.tenants, "http://"+r.upstream); err != nil {
+		return both, fmt.Errorf("history: %w", err)
+	}
+	fmt.Fprintf(os.Stderr, "%d rows of history were written in %s\n", r.rows, time.Since(began).Round(time.Second))
+	if both[0], err = r.crowd(binary, crowdJob{history: filepath.Join(r.dir, r.name("empty")+".db"), tenants: 1, sessions: 1}); err != nil {
+		return both, err
+	}
+	both[1], err = r.crowd(binary, crowdJob{history: past, tenants: r.tenants, sessions: r.sessions})
+	if err != nil {
+		both[0].process.stop()
+	}
+	return both, err
+}
+
+// crowdJob is what a gateway is to be filled with.
+type crowdJob struct {
+	store             string // the option; "": memory
+	history           string // a file; "": none is kept
+	tenants, sessions int
+}
+
+// crowd starts a gateway and fills it.
+func (r *room) crowd(binary string, job crowdJob) (c crowd, err error) {
+	tenants, sessions := job.tenants, job.sessions
 	addr, err := freeAddr()
 	if err != nil {
 		return c, err
@@ -161,22 +193,17 @@ func (r *room) crowd(binary, store, past string, tenants, sessions int) (c crowd
 		return c, err
 	}
 	caddyfile := filepath.Join(r.dir, name+".Caddyfile")
-	config := gatewayConfig{environment: "http://" + r.upstream, tenantsFile: file, store: store, history: filepath.Join(r.dir, name+".db")}
-	if past != "" {
-		if err := copyFile(past, config.history); err != nil {
-			return c, err
-		}
-	}
+	config := gatewayConfig{environment: "http://" + r.upstream, tenantsFile: file, store: job.store, history: job.history}
 	if err := os.WriteFile(caddyfile, []byte(config.caddyfile(r, name, siteAt(addr), admin)), 0o600); err != nil {
 		return c, err
 	}
 	out := filepath.Join(r.dir, name+".out")
-	job, err := json.Marshal(map[string]any{"Caddyfile": caddyfile, "API": "http://" + r.upstream, "Tenants": tenants, "Sessions": sessions, "Callers": min(measuredCallers, sessions), "Out": out})
+	raw, err := json.Marshal(map[string]any{"Caddyfile": caddyfile, "API": "http://" + r.upstream, "Tenants": tenants, "Sessions": sessions, "Callers": min(measuredCallers, sessions), "Out": out})
 	if err != nil {
 		return c, err
 	}
 	began := time.Now()
-	if c.process, err = start(r.ctx, r.dir, addr, append(r.home(), "ERPSYNC_BENCH_GATEWAY="+string(job)), binary); err != nil {
+	if c.process, err = start(r.ctx, r.dir, addr, append(r.home(), "ERPSYNC_BENCH_GATEWAY="+string(raw)), binary); err != nil {
 		return c, err
 	}
 	c.process.admin = admin
