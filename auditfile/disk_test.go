@@ -2,7 +2,12 @@ package auditfile
 
 import (
 	"os"
+	"path/filepath"
+	"strings"
 	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 )
 
 // Caddy's writer packs what it has rolled before it is closed.
@@ -57,5 +62,40 @@ func TestCloseWaitsUntilWhatWasRolledIsPacked(t *testing.T) {
 	close(packs)
 	if err := <-closed; err != nil || s.opened.Load() != 0 {
 		t.Errorf("%d open, %v", s.opened.Load(), err)
+	}
+}
+
+// Files of a version that packed otherwise are counted with the others.
+func TestRolledFilesArePackedAsTheOperatorSaysOrWithZstd(t *testing.T) {
+	t.Parallel()
+	for options, ext := range map[string]string{"": ".zst", "roll_compression gzip": ".gz", "roll_compression zstd": ".zst", "roll_compression none": "", "roll_uncompressed": ""} {
+		t.Run(options, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			path := filepath.Join(dir, "audit.log")
+			var f Writer
+			if err := f.UnmarshalCaddyfile(caddyfile.NewTestDispenser("erpsync_file " + path + " {\nroll_size 1MiB\nroll_keep 2\n" + options + "\n}")); err != nil {
+				t.Fatal(err)
+			}
+			day := time.Now().Add(-time.Hour).UTC()
+			old := func(hours int, ext string) string {
+				return filepath.Join(dir, "audit-"+day.Add(time.Duration(-hours)*time.Hour).Format("2006-01-02T15-04-05.000")+"-size.log"+ext)
+			}
+			write(t, old(1, ".gz"), "packed before")
+			write(t, old(2, ".zst"), "packed before")
+			write(t, path, strings.Repeat("x", 1<<20)+"\n")
+			w, err := f.OpenWriter()
+			if err != nil {
+				t.Fatal(err)
+			}
+			put(t, w, "one")
+			if err := w.Close(); err != nil {
+				t.Fatal(err)
+			}
+			files, err := filepath.Glob(filepath.Join(dir, "audit-*"))
+			if err != nil || len(files) != 2 || files[0] != old(1, ".gz") || !strings.HasSuffix(files[1], "-size.log"+ext) {
+				t.Errorf("%v, %v", files, err)
+			}
+		})
 	}
 }

@@ -15,6 +15,8 @@ func init() { caddy.RegisterModule(Writer{}) }
 //
 // A line is in the file when its call goes on; lines that come in the same moment are written at once. Only the line of a call's end, in Caddy's
 // JSON format, may wait up to 5 ms for others, so that a process that is killed loses at most the ends of its last 5 ms.
+//
+// One default differs from Caddy's: roll_compression is zstd, which takes half of gzip's CPU.
 type Writer struct{ logging.FileWriter }
 
 // CaddyModule returns the Caddy module information.
@@ -41,6 +43,9 @@ func (f Writer) OpenWriter() (io.WriteCloser, error) {
 func (f Writer) open(roll bool) (io.WriteCloser, error) {
 	if !roll {
 		f.Roll = &roll
+	}
+	if f.RollCompression == "" && f.RollCompress == nil {
+		f.RollCompression = "zstd"
 	}
 	return f.FileWriter.OpenWriter()
 }
