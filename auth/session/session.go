@@ -33,6 +33,9 @@ type Session struct {
 
 	Created time.Time
 	Used    time.Time
+
+	// Version is that of the record that the session was read from or written to, as far as it is known; 0: of none yet.
+	Version uint64
 }
 
 // RenewAt is when the token is to be renewed: ahead of its end, or a fifth of its life where that is shorter.
@@ -140,6 +143,8 @@ const (
 type Manager struct {
 	Keys  *Keys
 	Store Store
+	// Recent remembers what was read and written; nil: nothing is. It belongs to the store, so that it outlives a configuration.
+	Recent *Recent
 	// Idle ends a session that is not used; Lifetime ends every one. Zero means the default.
 	Idle     time.Duration
 	Lifetime time.Duration
@@ -166,9 +171,9 @@ func orDefault(d, fallback time.Duration) time.Duration {
 // Start keeps a new session under a token of its own, whatever cookie the browser had before.
 func (m *Manager) Start(ctx context.Context, s Session) (Token, Session, error) {
 	s.Created = m.now()
-	s.Used = s.Created
+	s.Used, s.Version = s.Created, 0
 	token := m.Keys.Issue()
-	record := m.seal(token, s, 0)
+	record := m.seal(token, s)
 	names := s.Names()
 	record.Scopes = Scopes{
 		appScope(s.App), tenantScope(string(s.Tenant)), m.Keys.personScopes(string(s.Tenant), names[0])[0], m.Keys.personScopes(string(s.Tenant), names[len(names)-1])[0],
@@ -195,27 +200,47 @@ func (m *Manager) Ends(s Session) time.Time {
 // Load returns the token's session. found is false if there is none, or it has ended. Its use is written back at most every
 // tenth of Idle, and a write that fails then ends nobody's session.
 func (m *Manager) Load(ctx context.Context, token Token) (s Session, found bool, err error) {
-	s, version, found, err := m.get(ctx, token)
+	s, found, err = m.get(ctx, token)
 	if err != nil || !found {
 		return Session{}, false, err
 	}
-	if now := m.now(); now.Sub(s.Used) > orDefault(m.Idle, DefaultIdle)/10 {
+	if now := m.now(); m.writesUse(&s, now) {
 		s.Used = now
-		_, _ = m.put(ctx, token, s, version)
+		_, _ = m.put(ctx, token, &s)
 	}
 	return s, true, nil
+}
+
+// writesUse reports whether the use of a session now is to be written back.
+func (m *Manager) writesUse(s *Session, now time.Time) bool {
+	return now.Sub(s.Used) > orDefault(m.Idle, DefaultIdle)/10
+}
+
+// Recall returns the token's session as this process has read or written it lately, without asking the store. It may have
+// ended or changed since, so that nobody is proved by it until the store has confirmed its Version. ok is false if none is
+// remembered, or its use is to be written back: then Load has it.
+func (m *Manager) Recall(token Token) (s Session, ok bool) {
+	now := m.now()
+	record, ok := m.Recent.get(token.Place(), now)
+	if !ok {
+		return Session{}, false
+	}
+	if s, ok = m.open(token, &record, now); !ok || m.writesUse(&s, now) {
+		return Session{}, false
+	}
+	return s, true
 }
 
 // Update changes the token's session, and returns it as it is then. change sees the session as it is stored
 // and is called again if another request was faster. found is false if there is no such session any more.
 func (m *Manager) Update(ctx context.Context, token Token, change func(*Session)) (s Session, found bool, err error) {
 	for {
-		s, version, found, err := m.get(ctx, token)
+		s, found, err := m.get(ctx, token)
 		if err != nil || !found {
 			return Session{}, false, err
 		}
 		change(&s)
-		switch result, err := m.put(ctx, token, s, version); {
+		switch result, err := m.put(ctx, token, &s); {
 		case err != nil:
 			return s, true, err
 		case result == Conflict:
@@ -228,7 +253,9 @@ func (m *Manager) Update(ctx context.Context, token Token, change func(*Session)
 
 // End forgets the session. Ending one that has ended is no error.
 func (m *Manager) End(ctx context.Context, token Token) error {
-	return m.Store.Delete(ctx, token.Place())
+	place := token.Place()
+	defer m.Recent.drop(place)
+	return m.Store.Delete(ctx, place)
 }
 
 // RevokeApp ends every session of the app.
@@ -319,28 +346,53 @@ func (m *Manager) revoke(ctx context.Context, scopes ...Place) error {
 	return nil
 }
 
-func (m *Manager) get(ctx context.Context, token Token) (s Session, version uint64, found bool, err error) {
-	record, found, err := m.Store.Get(ctx, token.Place())
-	if err != nil || !found {
-		return Session{}, 0, false, err
+func (m *Manager) get(ctx context.Context, token Token) (s Session, found bool, err error) {
+	place := token.Place()
+	record, found, err := m.Store.Get(ctx, place)
+	if err != nil {
+		return Session{}, false, err
 	}
+	now := m.now()
+	if found {
+		m.Recent.put(place, &record, now) // sealed: before it is opened in place
+		s, found = m.open(token, &record, now)
+	}
+	if !found {
+		m.Recent.drop(place)
+		return Session{}, false, nil
+	}
+	return s, true, nil
+}
+
+// open reads a record, which is not to be used any more. ok is false if it is of another cookie's, or its session has ended.
+func (m *Manager) open(token Token, record *Record, now time.Time) (s Session, ok bool) {
 	plaintext, err := token.open(record.App, record.Tenant, record.Sealed)
 	if err != nil {
-		return Session{}, 0, false, nil // no session of this cookie's
+		return Session{}, false
 	}
-	s = Session{App: record.App, Tenant: superoffice.Tenant(record.Tenant), Used: record.Used}
-	if !s.readForm(plaintext) || !m.now().Before(m.Ends(s)) {
-		return Session{}, 0, false, nil
+	s = Session{App: record.App, Tenant: superoffice.Tenant(record.Tenant), Used: record.Used, Version: record.Version}
+	if !s.readForm(plaintext) || !now.Before(m.Ends(s)) {
+		return Session{}, false
 	}
-	return s, record.Version, true, nil
+	return s, true
 }
 
-func (m *Manager) put(ctx context.Context, token Token, s Session, version uint64) (PutResult, error) {
-	return m.Store.Put(ctx, token.Place(), m.seal(token, s, version))
+// put writes a session that has been read, and counts its version up.
+func (m *Manager) put(ctx context.Context, token Token, s *Session) (PutResult, error) {
+	place, record := token.Place(), m.seal(token, *s)
+	result, err := m.Store.Put(ctx, place, record)
+	if err != nil || result != Written {
+		m.Recent.drop(place) // it is another now, or may be
+		return result, err
+	}
+	s.Version++
+	record.Version = s.Version
+	m.Recent.put(place, &record, m.now())
+	return result, nil
 }
 
-func (m *Manager) seal(token Token, s Session, version uint64) Record {
+func (m *Manager) seal(token Token, s Session) Record {
 	return Record{
-		App: s.App, Tenant: string(s.Tenant), Sealed: token.seal(s.App, string(s.Tenant), s.form()), Used: s.Used, Expires: m.Ends(s), Version: version,
+		App: s.App, Tenant: string(s.Tenant), Sealed: token.seal(s.App, string(s.Tenant), s.form()), Used: s.Used, Expires: m.Ends(s), Version: s.Version,
 	}
 }
