@@ -48,6 +48,13 @@ type CoolDown struct {
 	Period time.Duration
 }
 
+// Session is a session that a call relies on, as its record was when it was read.
+type Session struct {
+	// Place is the key of its record, and Version the record's; 0: the call relies on none.
+	Place   [32]byte
+	Version uint64
+}
+
 // Request is what a call wants of the store, in the order in which it is refused.
 type Request struct {
 	// ID names the call to others. It is the holder of its leases.
@@ -56,6 +63,8 @@ type Request struct {
 	// it.
 	Token string
 
+	// Session must be alive, and of that version still.
+	Session Session
 	// Scopes are those whose revocation epochs are wanted; none: not even the store's own is.
 	Scopes [][32]byte
 	Rate   Rate
@@ -76,6 +85,8 @@ type Bound uint8
 const (
 	// Granted: nothing does.
 	Granted Bound = iota
+	// BySession: the session has ended, was revoked, or is of another version. Nothing was taken or charged.
+	BySession
 	// ByRate: Wait says when there might be one more.
 	ByRate
 	// ByKey: Value is the note that is there, "" if there is none yet, and Holder works on it; "" if nobody does.

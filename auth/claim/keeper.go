@@ -76,7 +76,7 @@ func (k *Keeper) Claim(ctx context.Context, r *Request) (Result, error) {
 	}
 	upTo, pending := k.pending()
 	result, err := k.store.Claim(ctx, k.gateway, r)
-	if err != nil || !pending || result.Refused == Granted || result.Refused == ByRate || result.Refused == ByCoolDown {
+	if err != nil || !pending || result.Refused == Granted || result.Refused == BySession || result.Refused == ByRate || result.Refused == ByCoolDown {
 		return result, err
 	}
 	// What is in the way may be what this gateway was just giving back, and its caller has had the answer.

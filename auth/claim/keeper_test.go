@@ -253,6 +253,33 @@ func TestARefusedCallWaitsForWhatEndedBeforeItAndNoLonger(t *testing.T) {
 	})
 }
 
+// unconfirming finds that every session is another by now.
+type unconfirming struct {
+	*counted
+	asked int
+}
+
+func (u *unconfirming) Claim(context.Context, string, *Request) (Result, error) {
+	u.asked++
+	return Result{Refused: BySession}, nil
+}
+
+// What has ended is not waited for.
+func TestASessionThatIsNotConfirmedIsSaidSoAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := &unconfirming{counted: &counted{slow: 50 * time.Millisecond}}
+		k := NewKeeper(store, "g")
+		k.Return(&Held{Holding: Holding{ID: "1", Places: []string{"p"}}})
+		began := time.Now()
+		result, err := k.Claim(t.Context(), request("2", 1))
+		if took := time.Since(began); err != nil || result.Refused != BySession || store.asked != 1 || took > 0 {
+			t.Errorf("%+v %v, asked %d times in %s", result, err, store.asked, took)
+		}
+		k.Settle()
+	})
+}
+
 func TestWhatTheStoreDidNotTakeBackIsGivenBackAgainAndWhatRunsIsCountedAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -73,6 +73,10 @@ local function served(turns)
 end
 
 local steps = {}
+function steps.session()
+	local record, version, epochs = redis.call('HMGET', key(), 'v', 'x', 'c', 'g'), arg(), arg()
+	if record[1] ~= version or not alive(record[2], record[3], record[4], epochs) then return refuse('session') end
+end
 function steps.again()
 	again = redis.call('ZSCORE', key(), gateway .. id) and true
 end
@@ -166,7 +170,7 @@ return refusal
 `)
 
 var bounds = map[string]claim.Bound{
-	"": claim.Granted, "rate": claim.ByRate, "key": claim.ByKey, "place": claim.ByPlace, "lease": claim.ByLease, "unended": claim.ByUnended, "cooldown": claim.ByCoolDown,
+	"": claim.Granted, "session": claim.BySession, "rate": claim.ByRate, "key": claim.ByKey, "place": claim.ByPlace, "lease": claim.ByLease, "unended": claim.ByUnended, "cooldown": claim.ByCoolDown,
 }
 
 // steps are those of a claim.
@@ -191,7 +195,11 @@ var (
 )
 
 func (s Claims) steps(gateway string, r *claim.Request) *steps {
-	p := newSteps(9, r.ID, gateway, claimTTL)
+	p := newSteps(10, r.ID, gateway, claimTTL)
+	if r.Session.Version != 0 {
+		sessions := Sessions{s.conn}
+		p.add("session", []string{sessions.record(r.Session.Place)}, strconv.FormatUint(r.Session.Version, 10), sessions.epochPrefix())
+	}
 	if n := len(r.Places); n > 0 {
 		p.add("again", []string{s.flight(r.Places[n-1].Name)})
 	}

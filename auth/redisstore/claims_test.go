@@ -368,6 +368,82 @@ func TestAClaimWithoutAnAnswerIsAnError(t *testing.T) {
 	}
 }
 
+// A claim relies on a session only as it was read: whatever happened to it since refuses the call before anything is taken.
+func TestAClaimConfirmsItsSessionBeforeItTakesAnything(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	s, other := open(t, server, "p"), open(t, server, "p")
+	client := redis.NewClient(&redis.Options{Addr: server.Address})
+	t.Cleanup(func() { _ = client.Close() })
+	record := session.Record{
+		App: "portal", Tenant: "Cust1", Scopes: session.Scopes{{1}, {2}, {3}, {4}}, Sealed: []byte("x"), Used: time.Now(), Expires: time.Now().Add(time.Hour),
+	}
+	written := record
+	written.Version = 1
+	for name, c := range map[string]struct {
+		version uint64
+		happens func(place session.Place) error
+		want    claim.Bound
+	}{
+		"nothing happened": {1, func(session.Place) error { return nil }, claim.Granted},
+		"written anew": {1, func(place session.Place) error {
+			_, err := other.Sessions.Put(t.Context(), place, written)
+			return err
+		}, claim.BySession},
+		"written anew, and read since": {2, func(place session.Place) error {
+			_, err := other.Sessions.Put(t.Context(), place, written)
+			return err
+		}, claim.Granted},
+		"signed out":         {1, func(place session.Place) error { return other.Sessions.Delete(t.Context(), place) }, claim.BySession},
+		"the app revoked":    {1, func(session.Place) error { return other.Sessions.Revoke(t.Context(), session.Place{1}, time.Hour) }, claim.BySession},
+		"the tenant revoked": {1, func(session.Place) error { return other.Sessions.Revoke(t.Context(), session.Place{2}, time.Hour) }, claim.BySession},
+		"the person revoked": {1, func(session.Place) error { return other.Sessions.Revoke(t.Context(), session.Place{4}, time.Hour) }, claim.BySession},
+		"an epoch lost": {1, func(session.Place) error {
+			return client.Del(t.Context(), s.Sessions.epochPrefix()+string(scope(3))).Err()
+		}, claim.BySession},
+		"from before there were epochs": {1, func(place session.Place) error {
+			return client.HDel(t.Context(), s.Sessions.record(place), "g").Err()
+		}, claim.Granted},
+		"from before there were epochs, revoked": {1, func(place session.Place) error {
+			err := client.HDel(t.Context(), s.Sessions.record(place), "g").Err()
+			return errors.Join(err, other.Sessions.Revoke(t.Context(), session.Place{4}, time.Hour))
+		}, claim.BySession},
+		"over": {1, func(place session.Place) error {
+			return client.PExpire(t.Context(), s.Sessions.record(place), -1).Err()
+		}, claim.BySession},
+	} {
+		if err := client.FlushDB(t.Context()).Err(); err != nil {
+			t.Fatal(err)
+		}
+		place := session.Place{9}
+		if err := s.Sessions.Add(t.Context(), place, record, 0); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.happens(place); err != nil {
+			t.Fatal(err)
+		}
+		r := of("1")
+		r.Session, r.Scopes, r.Lease, r.Unended = claim.Session{Place: place, Version: c.version}, []session.Place{{1}}, "l", "u"
+		r.Rate, r.Key, r.CoolDown = claim.Rate{Name: "r", PerSecond: 0.001, Burst: 3}, claim.Key{Name: "k", Note: "n", Keep: time.Minute}, claim.CoolDown{Name: "c", Until: "then", Period: time.Minute}
+		before := client.Keys(t.Context(), "*").Val()
+		for range 2 { // an answer that was lost is asked for again
+			got := ask(t, s, "g", r)
+			if got.Refused != c.want {
+				t.Errorf("%s: %+v", name, got)
+			}
+			if after := client.Keys(t.Context(), "*").Val(); c.want != claim.Granted && (len(after) != len(before) || len(got.Epochs) != 0) {
+				t.Errorf("%s: it took or charged something: %q, %q before", name, after, before)
+			}
+		}
+		// The record is alive as long as it was, and read as before.
+		if _, found, err := s.Sessions.Get(t.Context(), place); err != nil || found != (c.want == claim.Granted || name == "written anew") {
+			t.Errorf("%s: found %v, %v", name, found, err)
+		}
+	}
+}
+
+func scope(n byte) []byte { return append([]byte{n}, make([]byte, 31)...) }
+
 // claimsKeepTheirPromise claims everything that there is, in every way in which it is refused, and gives it back.
 func claimsKeepTheirPromise(t *testing.T, s *Store) {
 	t.Helper()
@@ -375,10 +451,17 @@ func claimsKeepTheirPromise(t *testing.T, s *Store) {
 		r := of(id)
 		r.Scopes, r.Rate, r.Lease, r.Unended = []session.Place{{1}}, claim.Rate{Name: "r", PerSecond: 0.001, Burst: 3}, "l", "u"
 		r.Places[0].Most = 1
+		r.Session = claim.Session{Place: session.Place{7}, Version: 1}
 		r.Key, r.CoolDown = claim.Key{Name: "k" + id, Note: "n", Keep: time.Minute}, claim.CoolDown{Name: "c", Until: "then", Period: time.Minute}
 		return r
 	}
 	first := whole("1")
+	if got := ask(t, s, "g", first); got.Refused != claim.BySession {
+		t.Errorf("without its session: %+v", got)
+	}
+	if err := s.Sessions.Add(t.Context(), first.Session.Place, session.Record{App: "a", Tenant: "t", Sealed: []byte("x"), Used: time.Now(), Expires: time.Now().Add(time.Hour)}, 0); err != nil {
+		t.Fatal(err)
+	}
 	if got := ask(t, s, "g", first); got.Refused != claim.Granted || len(got.Epochs) != 2 {
 		t.Errorf("%+v", got)
 	}
