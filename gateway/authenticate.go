@@ -56,8 +56,17 @@ func newAuthenticators(g *Gateway) (all []authenticator) {
 	return all
 }
 
-// authenticate finds out who calls.
+// authenticate finds out who asks.
 func (g *Gateway) authenticate(r *http.Request, visit Visit, path superoffice.Call) (Caller, *App, *auth.Refusal) {
+	caller, app, refusal := g.recognise(r, visit, path)
+	if failed := caller.browserSession().confirm(r.Context()); failed != nil {
+		return Caller{}, nil, failed
+	}
+	return caller, app, refusal
+}
+
+// recognise is authenticate for a call, which has a browser session confirmed with its claim.
+func (g *Gateway) recognise(r *http.Request, visit Visit, path superoffice.Call) (Caller, *App, *auth.Refusal) {
 	for _, a := range g.authenticators {
 		caller, mine, refusal := a.authenticate(r, visit, path)
 		if !mine {

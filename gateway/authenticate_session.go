@@ -3,10 +3,8 @@ package gateway
 import (
 	"fmt"
 	"net/http"
-	"time"
 
 	"github.com/caddy-erpsync/caddy-erpsync/auth"
-	"github.com/caddy-erpsync/caddy-erpsync/auth/session"
 	"github.com/caddy-erpsync/caddy-erpsync/superoffice"
 )
 
@@ -66,16 +64,14 @@ func (a *sessionAuthenticator) prove(r *http.Request, cookie string) (Caller, *a
 	if sent := r.Header["X-Xsrf-Token"]; !(len(sent) == 0 && readsOnly(r)) && (len(sent) != 1 || !token.CheckXSRF(sent[0])) {
 		return Caller{}, auth.RefuseXSRF(r, "is not this session's")
 	}
-	s, found, err := sessions.Manager.Load(r.Context(), token)
-	switch {
-	case err != nil:
-		return Caller{}, auth.Refuse(auth.SessionUnavailable, err).After(time.Second)
-	case !found:
-		return Caller{}, a.g.signInAgain(session.ErrNotFound)
-	case s.App != sessions.App:
-		return Caller{}, a.g.signInAgain(fmt.Errorf("the session is of app %s, and sessions are of app %s now", s.App, sessions.App))
+	if s, ok := sessions.recall(token); ok {
+		return Caller{Principal: s.Principal(), own: &sessionCredential{sessions: sessions, token: token, session: s, recalled: true}}, nil
 	}
-	return Caller{Principal: s.Principal(), own: &sessionCredential{sessions, token, s}}, nil
+	s, refusal := sessions.load(r.Context(), token)
+	if refusal != nil {
+		return Caller{}, refusal
+	}
+	return Caller{Principal: s.Principal(), own: &sessionCredential{sessions: sessions, token: token, session: s}}, nil
 }
 
 // signInAgain refuses a person whose session does not hold.

@@ -8,12 +8,9 @@ import (
 	"strings"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/caddy-erpsync/caddy-erpsync/auth"
 	"github.com/caddy-erpsync/caddy-erpsync/auth/claim"
 	"github.com/caddy-erpsync/caddy-erpsync/guard"
-	"github.com/caddy-erpsync/caddy-erpsync/superoffice"
 )
 
 // With a store that several gateways share, a call claims there everything that bounds it, in one question. What this gateway
@@ -37,6 +34,7 @@ type sharedDecision struct {
 	connection  int32
 	until       time.Time // zero: the call does not wait
 	spent       time.Duration
+	session     *sessionCredential // that every question has confirmed; nil: the caller has none
 
 	name  string // of what the call does; "" for one that resynchronises nothing
 	keyed string // the name of the caller's key; "" if there is none
@@ -53,6 +51,7 @@ func (d *Decision) takeShared(ctx context.Context) *auth.Refusal {
 	g := d.gateway
 	s := &sharedDecision{
 		Decision: d, limits: g.config.Limits, meter: &g.state.meter, app: d.app.Name, tenant: string(d.Principal.Tenant), connection: d.order.Arguments.Connection,
+		session: d.browserSession(),
 	}
 	if g.config.Wait > 0 {
 		s.until = time.Now().Add(g.config.Wait)
@@ -93,9 +92,15 @@ func (s *sharedDecision) take(ctx context.Context) *auth.Refusal {
 		result, requeue, err := s.ask(ctx, request, claim.ByRate)
 		if err != nil {
 			s.refund()
+			if refusal := s.session.confirm(ctx); refusal != nil {
+				return refusal
+			}
 			return s.takeAlone(ctx, err, false)
 		}
 		switch {
+		case result.Refused == claim.BySession:
+			s.refund()
+			return s.sessionRefused()
 		case result.Refused == claim.ByRate:
 			s.refund()
 			if requeue {
@@ -177,7 +182,7 @@ func (s *sharedDecision) refund() {
 // request returns what is to be asked. charge says that the rate is charged, all that everything behind the key is wanted too, and
 // write that the key is claimed rather than looked for.
 func (s *sharedDecision) request(charge, all, write bool) *claim.Request {
-	r := &claim.Request{ID: s.record.RequestID, Token: s.token, Waits: !s.until.IsZero()}
+	r := &claim.Request{ID: s.record.RequestID, Token: s.token, Session: s.session.claim(), Waits: !s.until.IsZero()}
 	if s.keyed != "" {
 		r.Scopes = s.gateway.sessionManager().RevocationScopes(s.app, s.Principal.Tenant, personOf(s.Principal))
 		r.Key = claim.Key{Name: s.keyed, Keep: max(s.answers.Keep, s.answers.Longest), Stays: r.Waits}
@@ -210,11 +215,6 @@ func (s *sharedDecision) request(charge, all, write bool) *claim.Request {
 	return r
 }
 
-// sharedRate is the rate of an app's calls in a tenant, as the store counts it.
-func (g *Gateway) sharedRate(app string, tenant superoffice.Tenant) claim.Rate {
-	return claim.Rate{Name: auth.Key("rate", app, string(tenant)), PerSecond: g.config.Limits.PerSecond, Burst: g.config.Limits.Burst()}
-}
-
 // widths are the places of a call, in their order.
 var widths = [3]string{"connection", "tenant", "app"}
 
@@ -237,12 +237,20 @@ func (s *sharedDecision) ask(ctx context.Context, r *claim.Request, bound claim.
 			done()
 		}
 	}()
-	looked := false
+	looked, reloads := false, 0
 	for poll := firstPoll; ; {
 		if result, err = claims.Claim(context.WithoutCancel(ctx), r); err != nil {
 			return result, false, err
 		}
 		s.token = r.Token
+		if result.Refused == claim.BySession {
+			if reloads++; s.session.reload(ctx, reloads) != nil {
+				return result, false, nil
+			}
+			r.Session = s.session.claim()
+			continue
+		}
+		s.session.confirmed()
 		wait := lookAgain
 		switch {
 		case result.Refused == claim.ByKey && result.Value == "": // another gateway is just beginning, or has just ended
@@ -305,6 +313,8 @@ func (s *sharedDecision) decided(ctx context.Context, r *claim.Request, result *
 	s.gateway.state.limitsShared()
 	id := s.record.RequestID
 	switch result.Refused {
+	case claim.BySession:
+		return s.sessionRefused()
 	case claim.ByRate:
 		return s.rateLimited(ctx, result.Wait)
 	case claim.ByKey:
@@ -358,82 +368,6 @@ func (s *sharedDecision) decided(ctx context.Context, r *claim.Request, result *
 		}
 	}
 	return s.onHold(ctx) // it may have waited
-}
-
-// takeAlone decides without the store: within this gateway's part of the limits. charged says that the rate is.
-func (s *sharedDecision) takeAlone(ctx context.Context, cause error, charged bool) *auth.Refusal {
-	state := s.gateway.state
-	limits := state.limitsAlone(s.limits, cause)
-	if s.held = s.room[:0]; charged {
-		limits.PerSecond = 0
-	}
-	s.storeAway = cause
-	refusal := s.takeWithin(ctx, limits, s.until)
-	if refusal != nil || s.Kept != nil {
-		return refusal
-	}
-	// It is counted again when the store is back.
-	h := &claim.Held{Holding: claim.Holding{ID: s.record.RequestID}}
-	for _, p := range s.places() {
-		h.Places = append(h.Places, p.Name)
-	}
-	if s.name != "" {
-		h.Leases = []string{s.name}
-	}
-	state.claims.Keep(h)
-	s.claimed = h
-	return nil
-}
-
-// limitsAlone returns this gateway's part of the limits while the store gives no answer, and says so once.
-func (s *SharedState) limitsAlone(limits guard.Limits, cause error) guard.Limits {
-	gateways := s.roster.Alive()
-	g := s.current.Load()
-	if was := s.divided.Swap(int32(gateways)); g != nil { //nolint:gosec // a handful
-		g.platform.Metrics.LimitsDivided(gateways)
-		if was == 0 {
-			g.platform.Logger.Warn("store unavailable; this gateway holds its part of rate and in_flight by itself", zap.Int("gateways", gateways), zap.Error(cause))
-		}
-	}
-	return limits.Share(gateways)
-}
-
-// limitsShared records that the limits hold over all gateways.
-func (s *SharedState) limitsShared() {
-	if s.divided.Load() == 0 || s.divided.Swap(0) == 0 {
-		return
-	}
-	if g := s.current.Load(); g != nil {
-		g.platform.Metrics.LimitsDivided(0)
-		g.platform.Logger.Info("store available again; rate and in_flight hold over all gateways")
-	}
-}
-
-// charge counts a request of the gateway's own by the rate of an app's calls in a tenant.
-func (g *Gateway) charge(app string, tenant superoffice.Tenant) {
-	g.state.meter.Charge(g.config.Limits, app, string(tenant))
-	if g.state.claims != nil && g.config.Limits.PerSecond > 0 {
-		g.state.claims.Charge(g.sharedRate(app, tenant))
-	}
-}
-
-// allow counts a request by the rate of an app's calls in a tenant. wait is zero if it may begin, else when it might.
-func (g *Gateway) allow(ctx context.Context, app string, tenant superoffice.Tenant) (wait time.Duration) {
-	state, limits := g.state, g.config.Limits
-	if wait = state.meter.Allow(limits, app, string(tenant)); wait > 0 || state.claims == nil || limits.PerSecond <= 0 {
-		return wait
-	}
-	result, err := state.claims.Claim(ctx, &claim.Request{ID: "look-up", Rate: g.sharedRate(app, tenant)})
-	switch {
-	case err != nil:
-		state.meter.Refund(limits, app, string(tenant))
-		return state.meter.Allow(state.limitsAlone(limits, err), app, string(tenant))
-	case result.Refused == claim.ByRate:
-		state.meter.Refund(limits, app, string(tenant))
-		state.meter.Block(app, string(tenant), result.Wait)
-		return max(result.Wait, time.Millisecond)
-	}
-	return 0
 }
 
 // personOf names the person whose kept answers end with a revocation; "" for a service.

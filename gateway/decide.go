@@ -56,7 +56,11 @@ func (a *Admission) Decide(ctx context.Context, order *Order, record *outcome.Re
 	g := a.app.gateway
 	d := &Decision{Admission: a, order: order, record: record, gateway: g}
 	d.held = d.room[:0]
-	if refusal := d.take(ctx); refusal != nil {
+	refusal := d.take(ctx)
+	if failed := a.browserSession().confirm(ctx); failed != nil { // whatever else was found
+		refusal = failed
+	}
+	if refusal != nil {
 		d.Release()
 		return nil, refusal
 	}

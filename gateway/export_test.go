@@ -63,3 +63,9 @@ func (s *SharedState) AliveGateways() int { return s.roster.Alive() }
 func (s *SharedState) Claim(ctx context.Context, r *claim.Request) (claim.Result, error) {
 	return s.claims.Claim(ctx, r)
 }
+
+// Recalls reports whether a call with the token would not ask for its session.
+func (n *Sessions) Recalls(token session.Token) bool {
+	_, ok := n.recall(token)
+	return ok
+}

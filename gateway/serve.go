@@ -23,7 +23,7 @@ func (g *Gateway) ServeCall(w http.ResponseWriter, r *http.Request, path superof
 	x := g.newExchange(w, r, path, visit)
 	defer x.end()
 	if refusal := x.serve(verdict); refusal != nil {
-		x.refuse(refusal)
+		x.refuse(x.confirmed(refusal))
 	}
 }
 
@@ -36,7 +36,8 @@ type exchange struct {
 	path     superoffice.Call
 	selected superoffice.Select
 	record   outcome.Record
-	recorded bool // by the call itself, which outlived its connection or was to
+	session  *sessionCredential // of a person; nil: the caller is none
+	recorded bool               // by the call itself, which outlived its connection or was to
 }
 
 func (g *Gateway) newExchange(w http.ResponseWriter, r *http.Request, path superoffice.Call, visit Visit) *exchange {
@@ -68,7 +69,8 @@ func (x *exchange) serve(verdict superoffice.Verdict) (refusal *auth.Refusal) {
 	}
 
 	// Who calls, and for which app and tenant?
-	caller, app, refusal := x.g.authenticate(x.r, x.visit, x.path)
+	caller, app, refusal := x.g.recognise(x.r, x.visit, x.path)
+	x.session = caller.browserSession()
 	x.identify(caller.Principal)
 	if refusal != nil {
 		return refusal

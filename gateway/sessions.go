@@ -32,7 +32,7 @@ type Sessions struct {
 func newSessions(g *Gateway, config *SessionConfig) *Sessions {
 	return &Sessions{
 		App: config.App, Client: g.apps[config.App].SuperID, framed: config.Framed, g: g,
-		Manager: &session.Manager{Keys: g.keys, Store: g.state.Sessions, Idle: config.Idle, Lifetime: config.Lifetime, PerPerson: config.PerPerson},
+		Manager: &session.Manager{Keys: g.keys, Store: g.state.Sessions, Recent: g.state.recent, Idle: config.Idle, Lifetime: config.Lifetime, PerPerson: config.PerPerson},
 	}
 }
 
@@ -41,6 +41,10 @@ type sessionCredential struct {
 	sessions *Sessions
 	token    session.Token
 	session  session.Session
+	// recalled says that the store has not confirmed the session yet, and failed why it does not hold. They are a call's until it
+	// is decided on.
+	recalled bool
+	failed   *auth.Refusal
 }
 
 func (c *sessionCredential) get(ctx context.Context) (auth.Credential, *auth.Refusal) {

@@ -34,8 +34,9 @@ type SharedState struct {
 
 	alone       bool // no other gateway uses the store
 	roster      *roster.Roster
-	claims      *claim.Keeper // nil: no other gateway counts calls with this one
-	divided     atomic.Int32  // by how many gateways the limits are divided; 0: they hold over all of them
+	claims      *claim.Keeper   // nil: no other gateway counts calls with this one
+	recent      *session.Recent // what is confirmed with a claim; nil without claims
+	divided     atomic.Int32    // by how many gateways the limits are divided; 0: they hold over all of them
 	credentials *auth.CredentialCache
 	meter       guard.Meter
 	running     guard.Running
@@ -85,7 +86,7 @@ func (s *SharedState) AwaitGateways(ctx context.Context, done func(roster.Gatewa
 // ShareLimits has rate, in_flight and cool_down hold over all gateways of the store, and the same call run once. It must be called
 // after KeepRoster and before a gateway is in force.
 func (s *SharedState) ShareLimits(store claim.Store) {
-	s.claims = claim.NewKeeper(store, s.roster.Own().ID)
+	s.claims, s.recent = claim.NewKeeper(store, s.roster.Own().ID), session.NewRecent(0)
 }
 
 // Close ends what the state does at its store, once no call of any configuration is under way: what calls held is given back.
