@@ -82,6 +82,12 @@ func measure(o options) error {
 	defer r.close()
 	machine := machineLine(ctx) // now: the commit may be another at the end
 	known := map[string]func(*room) (section, error){"path": measurePath, "peers": measurePeers, "scale": measureScale, "expiry": measureExpiry, "memory": measureMemory, "stages": measureStages, "knobs": measureKnobs}
+	if o.write != "" {
+		// Now: half an hour later it would be a pity.
+		if err := checkSections(o.write, append([]string{"goals"}, o.parts...)); err != nil {
+			return err
+		}
+	}
 	var sections []section
 	var goals []goal
 	for _, part := range o.parts {
@@ -94,19 +100,27 @@ func measure(o options) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", part, err)
 		}
-		fmt.Fprintf(os.Stderr, "%s took %s\n", part, time.Since(began).Round(time.Second))
-		s.name = part
+		s.name, s.took = part, time.Since(began)
+		fmt.Fprintf(os.Stderr, "%s took %s\n", part, s.took.Round(time.Second))
 		sections, goals = append(sections, s), append(goals, s.goals...)
+		if o.write != "" {
+			if err := writeSections(o.write, machine, []section{s}); err != nil {
+				return err
+			}
+		}
 	}
 	// A page says which goals are met only after a run that measured all of them.
 	if whole := !slices.ContainsFunc([]string{"path", "scale", "expiry", "memory"}, func(part string) bool { return !slices.Contains(o.parts, part) }) && len(o.only) == 0; whole || o.write == "" {
-		sections = slices.Insert(sections, 0, goalsSection(goals))
+		told := goalsSection(goals)
+		sections = slices.Insert(sections, 0, told)
+		if o.write != "" {
+			if err := writeSections(o.write, machine, []section{told}); err != nil {
+				return err
+			}
+		}
 	}
 	for _, s := range sections {
 		fmt.Printf("%s\n", s.markdown(machine))
 	}
-	if o.write == "" {
-		return nil
-	}
-	return writeSections(o.write, machine, sections)
+	return nil
 }

@@ -17,6 +17,7 @@ import (
 // section is a table of the page, and what it says about the goals.
 type section struct {
 	name  string
+	took  time.Duration // 0: nothing was measured for it alone
 	head  []string
 	rows  [][]string
 	goals []goal
@@ -60,6 +61,9 @@ func (s section) row(cells ...string) section {
 // markdown is the section as it stands on the page, between its marks.
 func (s section) markdown(machine string) string {
 	var out strings.Builder
+	if s.took > 0 {
+		machine += ", in " + s.took.Round(time.Second).String()
+	}
 	fmt.Fprintf(&out, "<!-- bench %s -->\n`%s`: %s\n\n| %s |\n|%s\n", s.name, commandLine(), machine, strings.Join(s.head, " | "), strings.Repeat("---|", len(s.head)))
 	for _, row := range s.rows {
 		fmt.Fprintf(&out, "| %s |\n", strings.Join(row, " | "))
@@ -80,6 +84,27 @@ func commandLine() string {
 	return line
 }
 
+// marks are what a section stands between on the page.
+func marks(name string) (from, to string) {
+	return "<!-- bench " + name + " -->", "<!-- end " + name + " -->"
+}
+
+// checkSections fails if a section has no marks on the page.
+func checkSections(path string, names []string) error {
+	raw, err := os.ReadFile(filepath.Clean(path))
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		from, to := marks(name)
+		_, rest, found := strings.Cut(string(raw), from)
+		if !found || !strings.Contains(rest, to) {
+			return fmt.Errorf("%s has no %s … %s", path, from, to)
+		}
+	}
+	return nil
+}
+
 // writeSections replaces the sections on the page; one without marks there is an error.
 func writeSections(path, machine string, sections []section) error {
 	raw, err := os.ReadFile(filepath.Clean(path))
@@ -88,12 +113,12 @@ func writeSections(path, machine string, sections []section) error {
 	}
 	page := string(raw)
 	for _, s := range sections {
-		from, to := "<!-- bench "+s.name+" -->", "<!-- end "+s.name+" -->"
-		before, rest, found := strings.Cut(page, from)
-		_, after, ended := strings.Cut(rest, to)
-		if !found || !ended {
-			return fmt.Errorf("%s has no %s … %s", path, from, to)
+		if err := checkSections(path, []string{s.name}); err != nil {
+			return err
 		}
+		from, to := marks(s.name)
+		before, rest, _ := strings.Cut(page, from)
+		_, after, _ := strings.Cut(rest, to)
 		page = before + s.markdown(machine) + after
 	}
 	return os.WriteFile(filepath.Clean(path), []byte(page), 0o644) //nolint:gosec // a page of the documentation

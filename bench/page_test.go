@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestOnlyTheMarkedSectionsOfThePageAreReplaced(t *testing.T) {
@@ -19,7 +20,7 @@ func TestOnlyTheMarkedSectionsOfThePageAreReplaced(t *testing.T) {
 		}
 	}
 	write("before\n<!-- bench path -->\nold\n<!-- end path -->\nbetween\n<!-- bench memory -->\nkept\n<!-- end memory -->\nafter\n")
-	s := section{name: "path", head: []string{"way", "µs"}}.row("session", "100")
+	s := section{name: "path", took: 61500 * time.Millisecond, head: []string{"way", "µs"}}.row("session", "100")
 	if err := writeSections(page, "a machine", []section{s}); err != nil {
 		t.Fatal(err)
 	}
@@ -28,7 +29,7 @@ func TestOnlyTheMarkedSectionsOfThePageAreReplaced(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := string(raw)
-	for _, want := range []string{"before\n<!-- bench path -->\n", "a machine\n\n| way | µs |\n|---|---|\n| session | 100 |\n<!-- end path -->\nbetween\n", "kept\n<!-- end memory -->\nafter\n"} {
+	for _, want := range []string{"before\n<!-- bench path -->\n", "a machine, in 1m2s\n\n| way | µs |\n|---|---|\n| session | 100 |\n<!-- end path -->\nbetween\n", "kept\n<!-- end memory -->\nafter\n"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is not in\n%s", want, got)
 		}
@@ -38,6 +39,12 @@ func TestOnlyTheMarkedSectionsOfThePageAreReplaced(t *testing.T) {
 	}
 	if err := writeSections(page, "a machine", []section{{name: "scale"}}); err == nil {
 		t.Error("a section without marks is let go by")
+	}
+	if err := checkSections(page, []string{"path", "memory"}); err != nil {
+		t.Error(err)
+	}
+	if err := checkSections(page, []string{"path", "scale"}); err == nil {
+		t.Error("a missing section is found only after it was measured")
 	}
 }
 
@@ -68,5 +75,12 @@ func TestTheBombIsOneStringThatGoesOnAndOn(t *testing.T) {
 	// A hundred megabytes tell that its parts follow each other; all of it would take a while.
 	if n, err := io.CopyN(io.Discard, reader, 100<<20); err != nil {
 		t.Errorf("%d bytes, then %v", n, err)
+	}
+}
+
+func TestThePageHasAPlaceForEachPart(t *testing.T) {
+	t.Parallel()
+	if err := checkSections("../docs/performance.md", []string{"goals", "path", "peers", "scale", "expiry", "memory", "stages", "knobs"}); err != nil {
+		t.Error(err)
 	}
 }
