@@ -19,10 +19,6 @@ const (
 	dialTimeout = 3 * time.Second
 	tlsTimeout  = 10 * time.Second
 
-	// answerTimeout is how long SuperOffice may take to begin its answer: a
-	// resync is long.
-	answerTimeout = 15 * time.Minute
-
 	// idleTimeout stays below IIS's two minutes: a POST on a connection that the
 	// other side is just closing cannot be sent again.
 	idleTimeout = 50 * time.Second
@@ -67,7 +63,8 @@ func withoutKey(raw json.RawMessage, key string) (json.RawMessage, error) {
 	return json.Marshal(fields)
 }
 
-// defaultTransport fills in what the operator left open.
+// defaultTransport fills in what the operator left open. How long SuperOffice may take to answer is bounded by the context of each
+// request, and not here: a timer more for each call would say the same.
 func defaultTransport(t *reverseproxy.HTTPTransport) {
 	if len(t.Versions) == 0 {
 		t.Versions = []string{"1.1"}
@@ -90,9 +87,6 @@ func defaultTransport(t *reverseproxy.HTTPTransport) {
 	}
 	if t.TLS.HandshakeTimeout == 0 {
 		t.TLS.HandshakeTimeout = caddy.Duration(tlsTimeout)
-	}
-	if t.ResponseHeaderTimeout == 0 {
-		t.ResponseHeaderTimeout = caddy.Duration(answerTimeout)
 	}
 }
 

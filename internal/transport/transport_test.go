@@ -42,7 +42,7 @@ func TestTheDefaultsStandAndTheOperatorsOptionsGoBeforeThem(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := left.Transport; got.IdleConnTimeout != idleTimeout || !got.DisableCompression || got.ResponseHeaderTimeout != answerTimeout || got.TLSHandshakeTimeout != tlsTimeout {
+	if got := left.Transport; got.IdleConnTimeout != idleTimeout || !got.DisableCompression || got.ResponseHeaderTimeout != 0 || got.TLSHandshakeTimeout != tlsTimeout {
 		t.Errorf("the defaults do not stand: %+v", got)
 	}
 	if time.Duration(left.DialTimeout) != dialTimeout || !slices.Equal(left.Versions, []string{"1.1"}) {
