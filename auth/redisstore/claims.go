@@ -197,7 +197,7 @@ var (
 func (s Claims) steps(gateway string, r *claim.Request) *steps {
 	p := newSteps(10, r.ID, gateway, claimTTL)
 	if r.Session.Version != 0 {
-		sessions := Sessions{s.conn}
+		sessions := Sessions(s)
 		p.add("session", []string{sessions.record(r.Session.Place)}, strconv.FormatUint(r.Session.Version, 10), sessions.epochPrefix())
 	}
 	if n := len(r.Places); n > 0 {
