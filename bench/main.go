@@ -17,6 +17,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -73,7 +74,7 @@ func main() {
 
 // measure does the parts in turn, and tells at the end which goals are met.
 func measure(o options) error {
-	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
 	r, err := newRoom(ctx, o)
 	if err != nil {
