@@ -27,8 +27,9 @@ const (
 	outcomeHeader = "Erpsync-Outcome"
 
 	// maxHeld is how much of an answer is read before any of it is passed on. What
-	// the call holds is given back then, however slowly its caller reads.
-	maxHeld = 1 << 20
+	// the call holds is given back then, however slowly its caller reads. With what else
+	// it takes a call stays below a mebibyte.
+	maxHeld = 960 << 10
 
 	// stalledAfter is how long a caller of an answer that is longer may take to read a part of it, before
 	// it counts as gone.
@@ -97,7 +98,7 @@ func (c *upstreamCall) pass(resp *http.Response, sink Sink) *auth.Refusal {
 	if !p.begun {
 		sink.Header()[outcomeHeader] = []string{string(c.record.Outcome.Class)}
 		p.begin()
-		p.write(p.held)
+		p.writeHeld()
 	}
 	p.allow(0) // the connection serves others after this call
 	c.record.Bytes = p.written
@@ -134,10 +135,11 @@ type passage struct {
 	tap  *outcome.Tap
 	keep *keptAnswer // nil: nothing is kept
 
-	held    []byte // read, and not passed on yet
-	long    bool   // more than one part
-	begun   bool   // the head has been passed on
-	gone    bool   // the caller has left, or reads no more
+	held    [][]byte // read, and not passed on yet
+	one     [1][]byte
+	long    bool // more than one part
+	begun   bool // the head has been passed on
+	gone    bool // the caller has left, or reads no more
 	written int64
 }
 
@@ -147,35 +149,58 @@ func (p *passage) read(part []byte) error {
 	// A short answer is passed on from where it was read.
 	n, err := readFull(p.resp.Body, part)
 	if err != nil {
-		p.held = part[:n]
-		p.tap.Whole(p.held)
-		p.keepPart(p.held)
+		p.held = append(p.one[:0], part[:n])
+		p.tap.Whole(part[:n])
+		p.keepPart(part[:n])
 		return ended(err)
 	}
 	p.observe(part)
 	p.long = true
-	p.held = append(make([]byte, 0, max(2*partSize, min(int(p.resp.ContentLength), maxHeld))), part...)
+	held := 0
 	for {
-		n, err := p.resp.Body.Read(part)
-		p.observe(part[:n])
 		switch {
 		case p.begun:
 			p.write(part[:n])
 			if err == nil {
 				p.flush()
 			}
-		case len(p.held)+n <= maxHeld:
-			p.held = append(p.held, part[:n]...)
+		case held+n <= maxHeld:
+			p.hold(part[:n])
+			held += n
 		default:
 			p.begin()
-			p.write(p.held)
+			p.writeHeld()
 			p.write(part[:n])
-			p.held = nil
 		}
 		if err != nil {
 			return ended(err)
 		}
+		n, err = p.resp.Body.Read(part)
+		p.observe(part[:n])
 	}
+}
+
+// hold copies a part, into pieces that are never moved to grow.
+func (p *passage) hold(part []byte) {
+	for len(part) > 0 {
+		last := len(p.held) - 1
+		if last < 0 || len(p.held[last]) == cap(p.held[last]) {
+			p.held = append(p.held, make([]byte, 0, partSize))
+			last++
+		}
+		n := min(len(part), cap(p.held[last])-len(p.held[last]))
+		p.held[last] = append(p.held[last], part[:n]...)
+		part = part[n:]
+	}
+}
+
+// writeHeld passes on what is held, and lets go of it.
+func (p *passage) writeHeld() {
+	for i, piece := range p.held {
+		p.write(piece)
+		p.held[i] = nil
+	}
+	p.held = nil
 }
 
 // ended returns nil for the regular end of an answer.

@@ -57,7 +57,7 @@ func passing(resp *http.Response, sink Sink) (*passage, error) {
 	err := p.read(make([]byte, partSize))
 	if !p.begun {
 		p.begin()
-		p.write(p.held)
+		p.writeHeld()
 	}
 	p.allow(0)
 	return p, err

@@ -96,7 +96,7 @@ function outcomeOf(answer) {
 	if (IsOk === false && (!told || ["ok", "info", "warning"].includes(told))) return "error";
 	if (told) return told;
 	if (answer.status !== 200) return "fault";
-	return IsOk === true && Status !== "Error" ? "ok" : "unreadable"; // an answer of more than 1 MiB has no header
+	return IsOk === true && Status !== "Error" ? "ok" : "unreadable"; // an answer of more than 960 KiB has no header
 }
 
 const look = "Look in SuperOffice whether it ran before you repeat it.";
