@@ -278,14 +278,19 @@ func TestABatchWithoutAConnectionIsAnErrorForEach(t *testing.T) {
 	s.group.wait = time.Hour
 	g := withGate(s)
 	var group sync.WaitGroup
-	for i := range groupPlaces + 3 {
-		group.Go(func() {
-			if cmd := s.run(t.Context(), countUp, []string{"{p}n"}); cmd.Err() == nil || !strings.Contains(cmd.Err().Error(), "WRONGPASS") {
-				t.Errorf("%d: %v", i, cmd)
-			}
-		})
+	ask := func() {
+		if cmd := s.run(t.Context(), countUp, []string{"{p}n"}); cmd.Err() == nil || !strings.Contains(cmd.Err().Error(), "WRONGPASS") {
+			t.Error(cmd.Err())
+		}
 	}
-	until(t, "all are there", func() bool { return sum(g.came()) == groupPlaces && s.group.waits() == 3 })
+	for range groupPlaces {
+		group.Go(ask)
+	}
+	until(t, "every place is taken", func() bool { return sum(g.came()) == groupPlaces })
+	for range 3 {
+		group.Go(ask)
+	}
+	until(t, "the others wait", func() bool { return s.group.waits() == 3 })
 	g.lift()
 	group.Wait()
 	if !slices.Contains(g.came(), 3) {
