@@ -135,11 +135,11 @@ type passage struct {
 	tap  *outcome.Tap
 	keep *keptAnswer // nil: nothing is kept
 
-	held    [][]byte // read, and not passed on yet
-	one     [1][]byte
-	long    bool // more than one part
-	begun   bool // the head has been passed on
-	gone    bool // the caller has left, or reads no more
+	short   []byte   // a whole answer of less than a part
+	held    [][]byte // of a longer one: read, and not passed on yet
+	long    bool     // more than one part
+	begun   bool     // the head has been passed on
+	gone    bool     // the caller has left, or reads no more
 	written int64
 }
 
@@ -149,7 +149,7 @@ func (p *passage) read(part []byte) error {
 	// A short answer is passed on from where it was read.
 	n, err := readFull(p.resp.Body, part)
 	if err != nil {
-		p.held = append(p.one[:0], part[:n])
+		p.short = part[:n]
 		p.tap.Whole(part[:n])
 		p.keepPart(part[:n])
 		return ended(err)
@@ -196,6 +196,7 @@ func (p *passage) hold(part []byte) {
 
 // writeHeld passes on what is held, and lets go of it.
 func (p *passage) writeHeld() {
+	p.write(p.short)
 	for i, piece := range p.held {
 		p.write(piece)
 		p.held[i] = nil
