@@ -12,7 +12,7 @@ import (
 // clockTick is Linux's unit of process times.
 const clockTick = 10 * time.Millisecond
 
-// stat is what /proc says of a process.
+// stat is one process as /proc shows it.
 type stat struct {
 	pid, parent int
 	// ticks are those that it used in user and system mode, and those of its children that are over.

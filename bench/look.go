@@ -30,7 +30,7 @@ func (r *room) look(ways []way) error {
 	return nil
 }
 
-// lookAt writes what pprof says of the way's process while it has a load; a rate of 0 saturates it.
+// lookAt writes a profile of the way's process while it is under load; a rate of 0 saturates it.
 func (r *room) lookAt(w way, rate int, seconds float64, what, file string) error {
 	loaded := make(chan error, 1)
 	go func() {

@@ -256,7 +256,7 @@ func (r *room) startFloor() (process, error) {
 
 var versionNumber = regexp.MustCompile(`\d+\.\d+(\.\d+)?`)
 
-// peerVersion is the number that a program says of itself.
+// peerVersion returns the version that a program reports; "unknown" if it cannot be asked.
 func peerVersion(r *room, p peer, program, libraries string) string {
 	cmd := exec.CommandContext(r.ctx, program, p.version) //nolint:gosec // one of ours
 	cmd.Env = append(os.Environ(), peerEnvironment(libraries)...)

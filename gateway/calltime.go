@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// callTimes bounds how long calls may take: those that begin within the same period share one timer, which each of its own
-// would cost more than anything else that a call is given. The zero callTimes is ready.
+// callTimes bounds how long calls may take. Those that begin within the same period share one timer, so that a call need not
+// allocate and set one of its own. The zero callTimes is ready.
 type callTimes struct {
 	mu      sync.Mutex
 	until   time.Time       // calls that begin later need another context

@@ -111,7 +111,6 @@ func (x *exchange) confirmed(refusal *auth.Refusal) *auth.Refusal {
 	x.identify(auth.Principal{})
 	x.record.Tenant, x.record.Proved = string(x.path.Tenant), false
 	x.record.Arguments, x.record.Understood, x.record.KeysSum, x.record.Waited = superoffice.Arguments{}, false, "", 0
-	x.visit.Proved("")
 	x.w.Header().Del("Accept")
 	x.w.Header().Del("Accept-Encoding")
 	return failed
